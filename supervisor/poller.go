@@ -1,0 +1,137 @@
+package supervisor
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// pollMin and pollMax bound the pause between two looks at supervisord. It
+	// is four times as long as the look before took, within these: a snapshot
+	// of 400 processes costs supervisord a tenth of a second.
+	pollMin = 100 * time.Millisecond
+	pollMax = 250 * time.Millisecond
+
+	// pollFirst is the pause before the first look.
+	pollFirst = 5 * time.Millisecond
+
+	// pollSingly is up to how many processes are asked for one by one. Beyond
+	// it one snapshot of all is cheaper.
+	pollSingly = 4
+)
+
+// poller looks at processes for all restarts in progress at once.
+type poller struct {
+	client *Client
+
+	mu      sync.Mutex
+	waiting map[string][]chan<- sight
+	alone   context.CancelFunc // ends the pause of run, nil when run is not
+	next    time.Time          // the earliest time of the next look
+}
+
+// sight is what a look saw of one process.
+type sight struct {
+	process Process
+	err     error
+}
+
+// look returns what supervisord says of a process at a time after the call.
+func (p *poller) look(ctx context.Context, namespec string) (Process, error) {
+	seen := make(chan sight, 1)
+	p.mu.Lock()
+	if p.waiting == nil {
+		p.waiting = make(map[string][]chan<- sight)
+	}
+	p.waiting[namespec] = append(p.waiting[namespec], seen)
+	if p.alone == nil {
+		var pausing context.Context
+		pausing, p.alone = context.WithCancel(context.Background())
+		go p.run(pausing)
+	}
+	p.mu.Unlock()
+	select {
+	case s := <-seen:
+		return s.process, s.err
+	case <-ctx.Done():
+		p.leave(namespec, seen)
+		return Process{}, context.Cause(ctx)
+	}
+}
+
+// leave takes back a look that nobody waits for any more.
+func (p *poller) leave(namespec string, seen chan<- sight) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rest := slices.DeleteFunc(p.waiting[namespec], func(c chan<- sight) bool { return c == seen })
+	if len(rest) > 0 {
+		p.waiting[namespec] = rest
+		return
+	}
+	delete(p.waiting, namespec)
+	if len(p.waiting) == 0 && p.alone != nil {
+		p.alone()
+	}
+}
+
+// run looks until nobody waits any more.
+func (p *poller) run(pausing context.Context) {
+	for {
+		p.mu.Lock()
+		if len(p.waiting) == 0 {
+			p.alone()
+			p.alone = nil
+			p.mu.Unlock()
+			return
+		}
+		pause := time.NewTimer(max(pollFirst, time.Until(p.next)))
+		p.mu.Unlock()
+		select {
+		case <-pause.C:
+		case <-pausing.Done():
+			pause.Stop()
+		}
+		p.mu.Lock()
+		waiting := p.waiting
+		p.waiting = nil
+		p.mu.Unlock()
+
+		begin := time.Now()
+		seen := p.see(waiting)
+		for namespec, waiters := range waiting {
+			for _, waiter := range waiters {
+				waiter <- seen[namespec]
+			}
+		}
+		p.mu.Lock()
+		p.next = time.Now().Add(min(max(4*time.Since(begin), pollMin), pollMax))
+		p.mu.Unlock()
+	}
+}
+
+func (p *poller) see(waiting map[string][]chan<- sight) map[string]sight {
+	ctx := context.Background() // each call has its own time limit
+	seen := make(map[string]sight, len(waiting))
+	if len(waiting) <= pollSingly {
+		for namespec := range waiting {
+			process, err := p.client.Process(ctx, namespec)
+			seen[namespec] = sight{process, err}
+		}
+		return seen
+	}
+	processes, err := p.client.Processes(ctx)
+	for namespec := range waiting {
+		seen[namespec] = sight{err: err}
+		if err == nil {
+			seen[namespec] = sight{err: &Fault{Code: FaultBadName, Text: namespec}}
+		}
+	}
+	for _, process := range processes {
+		if _, wanted := seen[process.Namespec()]; wanted {
+			seen[process.Namespec()] = sight{process: process}
+		}
+	}
+	return seen
+}

@@ -1,0 +1,432 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// retryMin and retryMax bound the pause before supervisord is told once
+	// more what it refused, did not hear of, or did in vain. It doubles.
+	retryMin = 500 * time.Millisecond
+	retryMax = 30 * time.Second
+
+	// Grace is how long a restart whose process has been stopped already goes
+	// on when it is told to end. supervisord kills us after ten seconds.
+	Grace = 8 * time.Second
+
+	// inFlight is how long a stop that a killed listener has sent may take to
+	// reach supervisord.
+	inFlight = 2 * time.Second
+
+	// defaultStopWait is supervisord's own default of stopwaitsecs.
+	defaultStopWait = 10 * time.Second
+
+	// configAge is how long the configuration of supervisord is remembered.
+	configAge = time.Minute
+)
+
+// Errors of a restart that did not happen.
+var (
+	// ErrBusy means that another listener is restarting the process.
+	ErrBusy = errors.New("another listener is restarting it")
+
+	// ErrJournal means that the restart could not be written down, or not be
+	// read. A restart that cannot be written down is not begun: if we were
+	// killed in the middle of it, the process would stay stopped.
+	ErrJournal = errors.New("journal of restarts")
+
+	// ErrShuttingDown means that supervisord itself is stopping or reloading.
+	ErrShuttingDown = errors.New("supervisord is shutting down")
+)
+
+// ChangedError means that somebody else acted on a process: it is no longer the
+// run that was to be restarted, or no longer ours to start.
+type ChangedError struct {
+	Namespec string
+	Now      Process // what it is now; the zero Process when it is gone
+}
+
+func (e *ChangedError) Error() string {
+	switch {
+	case e.Now == Process{}:
+		return "supervisord no longer has it"
+	case e.Now.PID != 0:
+		return fmt.Sprintf("somebody else acted on it: it is %v with pid %d now", e.Now.State, e.Now.PID)
+	}
+	return fmt.Sprintf("somebody else acted on it: it is %v now", e.Now.State)
+}
+
+// Step is a stage of a restart that is worth telling.
+type Step struct {
+	Process Process // as it was before the restart, as far as it is known
+	Name    string  // one of the Step constants
+	PID     int     // the new one, with StepRunning
+	Err     error   // what went wrong, with StepRetry
+	Pause   time.Duration
+}
+
+// Steps in their order. StepRetry may stand anywhere, any number of times.
+const (
+	StepStopping = "stopping" // supervisord is about to be told to stop it
+	StepStarting = "starting" // it has stopped; supervisord is about to be told to start it
+	StepRetry    = "retrying" // something failed and is tried again after Pause
+	StepRunning  = "running"  // it runs again
+	StepResumed  = "resumed"  // a restart that a killed listener left is taken up
+)
+
+// Restarter restarts processes of one supervisord, and never loses one: what
+// has been stopped is started, whatever faults, lost connections, failed starts
+// and killed listeners come in between, unless somebody else acts on it first.
+//
+//  1. Under a lock that all listeners of this user share, make sure that the
+//     process is still the run that failed.
+//  2. Write down what is about to happen.
+//  3. Tell supervisord to stop it, and look until it has stopped.
+//  4. Tell supervisord to start it, and look until it runs.
+//  5. Strike out what was written down.
+//
+// What supervisord refuses, does not answer or does in vain is tried again
+// after half a second, then twice that, up to 30 s, for as long as it takes.
+type Restarter struct {
+	client  *Client
+	journal *journal
+	daemon  int
+	boot    string
+	poller  poller
+
+	mu         sync.Mutex
+	stopWaits  map[string]time.Duration // by namespec
+	configured time.Time                // when stopWaits was asked for
+}
+
+// NewRestarter returns a Restarter that keeps its journal in stateDir (see
+// StateDir). It asks supervisord who it is.
+func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restarter, error) {
+	identifier, err := client.Identifier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	daemon, err := client.PID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	journal, err := openJournal(stateDir, client.Address(), identifier)
+	if err != nil {
+		return nil, err
+	}
+	return &Restarter{
+		client:  client,
+		journal: journal,
+		daemon:  daemon,
+		boot:    bootID(),
+		poller:  poller{client: client},
+	}, nil
+}
+
+// Restart restarts the run p of a process and returns the run that replaced it.
+// It tells its steps to tell, in the caller's goroutine.
+//
+// When ctx is done before the process was stopped, Restart leaves it running.
+// After that it goes on, for up to Grace, until supervisord has begun to start
+// it, and what is open then stays in the journal.
+//
+// Errors are ErrBusy, ErrJournal and ErrShuttingDown, wrapped or not, a
+// *ChangedError, the cause of ctx, and an *UnreachableError or a *Fault of the
+// first look at the process. Except for the cause of ctx, none of them means
+// that a process stays stopped because of us.
+func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Process, error) {
+	release, err := r.journal.lock(p.Namespec())
+	if err != nil {
+		return Process{}, err
+	}
+	defer release()
+	now, err := r.client.Process(ctx, p.Namespec())
+	switch {
+	case IsGone(err):
+		return Process{}, &ChangedError{Namespec: p.Namespec()}
+	case IsFault(err, FaultShutdownState):
+		return Process{}, ErrShuttingDown
+	case err != nil:
+		return Process{}, err
+	case !now.SameRun(p) || now.State != Running:
+		return Process{}, &ChangedError{p.Namespec(), now}
+	}
+	w := &work{Restarter: r, before: now, tell: tell, intent: intent{
+		Group:    p.Group,
+		Name:     p.Name,
+		PID:      p.PID,
+		Started:  p.Started.Unix(),
+		At:       now.Now.Unix(),
+		StopWait: int(r.stopWait(ctx, p.Namespec()) / time.Second),
+		Daemon:   r.daemon,
+		Boot:     r.boot,
+	}}
+	if err := r.journal.write(w.intent); err != nil {
+		return Process{}, err
+	}
+	return w.run(ctx, w.stop)
+}
+
+// Resume finishes the restarts that killed listeners left in the journal, all
+// at once, and returns when that is done. Its steps are told from several
+// goroutines. What it cannot finish is told to fail and has no other effect.
+func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Process, error)) {
+	intents, unusable := r.journal.list()
+	for _, err := range unusable {
+		fail(Process{}, err)
+	}
+	var all sync.WaitGroup
+	for _, i := range intents {
+		all.Go(func() {
+			before := Process{Group: i.Group, Name: i.Name, PID: i.PID, State: Running, Started: instant(i.Started)}
+			release, err := r.journal.lock(i.namespec())
+			if errors.Is(err, ErrBusy) {
+				return // its listener lives
+			}
+			if err == nil {
+				defer release()
+				w := &work{Restarter: r, before: before, tell: tell, intent: i}
+				_, err = w.run(ctx, w.resume)
+			}
+			if err != nil {
+				fail(before, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// stopWait returns how long supervisord lets a process take to stop.
+func (r *Restarter) stopWait(ctx context.Context, namespec string) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.configured) > configAge {
+		programs, err := r.client.Programs(ctx)
+		if err == nil || errors.Is(err, ErrNotOffered) {
+			r.configured = time.Now()
+			r.stopWaits = make(map[string]time.Duration, len(programs))
+		}
+		for _, program := range programs {
+			r.stopWaits[program.Namespec()] = program.StopWait
+		}
+	}
+	if wait, known := r.stopWaits[namespec]; known {
+		return wait
+	}
+	return defaultStopWait
+}
+
+// work is one restart under way: its lock is held and its intent is written.
+// Its stages look at the process again and again and act on what they see.
+type work struct {
+	*Restarter
+	intent
+	before Process
+	tell   func(Step)
+
+	ending context.Context // done when no more than necessary is to be done
+	sent   bool            // supervisord may have been told to stop the process
+	keep   bool            // the intent is for the next listener
+}
+
+// run carries out a restart from one of its stages on, for Grace longer than
+// ctx if it must, and strikes out the intent unless it stays open.
+func (w *work) run(ctx context.Context, stage func(context.Context) (Process, error)) (Process, error) {
+	extended, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	w.ending = ctx
+	defer context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(Grace, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(extended, func() { timer.Stop() })
+	})()
+	after, err := stage(extended)
+	if w.keep {
+		return Process{}, fmt.Errorf("%w; the next listener finishes it", err)
+	}
+	if clearErr := w.journal.clear(w.namespec()); err == nil {
+		err = clearErr
+	}
+	return after, err
+}
+
+// leaveOpen ends the work and leaves its intent for the next listener.
+func (w *work) leaveOpen() (Process, error) {
+	w.keep = true
+	return Process{}, context.Cause(w.ending)
+}
+
+// stop tells supervisord to stop the process until it has.
+func (w *work) stop(ctx context.Context) (Process, error) {
+	w.tell(Step{Process: w.before, Name: StepStopping})
+	var again backoff
+	for {
+		if w.ending.Err() != nil {
+			if w.sent {
+				return w.leaveOpen()
+			}
+			return Process{}, context.Cause(w.ending)
+		}
+		refusal := w.client.Stop(ctx, w.namespec())
+		if IsFault(refusal, FaultShutdownState) && !w.sent {
+			return Process{}, ErrShuttingDown
+		}
+		w.sent = w.sent || mayHaveWorked(refusal)
+		p, err := w.look(ctx)
+		for err == nil && w.sent && w.sameRun(p) && (p.State == Stopping || p.State != Running && p.PID != 0) {
+			p, err = w.look(ctx)
+		}
+		switch {
+		case err != nil:
+			return Process{}, err
+		case !w.sameRun(p) || p.State != Running && !w.sent:
+			return Process{}, &ChangedError{w.namespec(), p}
+		case p.State != Running:
+			return w.start(ctx)
+		}
+		if refusal == nil {
+			refusal = errors.New("it still runs")
+		}
+		w.wait(ctx, &again, fmt.Errorf("stop: %w", refusal))
+	}
+}
+
+// mayHaveWorked reports whether supervisord may have done what it was told
+// although the call returned err. The Go supervisord's faults say nothing.
+func mayHaveWorked(err error) bool {
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) {
+		return !unreachable.NotSent
+	}
+	return err == nil || IsFault(err, goFault)
+}
+
+// start tells supervisord to start the process until it runs. A process that is
+// STOPPED although it has been started since was stopped by somebody else.
+func (w *work) start(ctx context.Context) (Process, error) {
+	w.Starting = true
+	w.tell(Step{Process: w.before, Name: StepStarting})
+	if err := w.journal.write(w.intent); err != nil { // the intent as it was serves, too, but for failed starts
+		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
+	}
+	var (
+		again   backoff
+		told    time.Time // when supervisord was told to start it, and not yet in vain
+		refusal error
+	)
+	for {
+		p, err := w.look(ctx)
+		if err != nil {
+			return Process{}, err
+		}
+		idle := p.PID == 0
+		switch p.State {
+		case Running:
+			if !w.sameRun(p) {
+				w.tell(Step{Process: w.before, Name: StepRunning, PID: p.PID})
+				return p, nil
+			}
+		case Starting:
+			if w.ending.Err() != nil {
+				return w.leaveOpen()
+			}
+			idle = false
+		case Stopping:
+			idle = false
+		case Backoff: // which the Go supervisord calls what has stopped, too
+			idle = w.sameRun(p) || time.Since(told) > retryMax
+		case Stopped:
+			if !w.sameRun(p) {
+				return Process{}, &ChangedError{w.namespec(), p}
+			}
+		}
+		switch {
+		case !idle:
+		case told.IsZero():
+			told = time.Now()
+			refusal = w.client.Start(ctx, w.namespec())
+		case IsFault(refusal, FaultShutdownState) && w.ending.Err() != nil:
+			return w.leaveOpen()
+		default:
+			if refusal == nil {
+				refusal = fmt.Errorf("it is %v: %s", p.State, clean(p.Description))
+			}
+			w.wait(ctx, &again, fmt.Errorf("start: %w", refusal))
+			told = time.Time{}
+		}
+	}
+}
+
+// resume finds out how far a killed listener has come, and goes on from there.
+func (w *work) resume(ctx context.Context) (Process, error) {
+	if w.Daemon != w.daemon || w.Boot != w.boot {
+		return Process{}, nil // all its processes have been started anew
+	}
+	w.sent = true
+	begun := time.Now()
+	for {
+		p, err := w.look(ctx)
+		switch {
+		case err != nil:
+			return Process{}, err
+		case w.ending.Err() != nil:
+			return w.leaveOpen()
+		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight:
+			return p, nil // killed before it told supervisord anything
+		case w.sameRun(p) && p.PID != 0:
+			continue
+		case w.ours(p), w.Starting && p.State != Stopped && p.State != Stopping:
+			w.tell(Step{Process: w.before, Name: StepResumed})
+			return w.start(ctx)
+		case p.State == Running || p.State == Starting:
+			return p, nil
+		}
+		return Process{}, &ChangedError{w.namespec(), p}
+	}
+}
+
+// look looks at the process, however long supervisord cannot be asked.
+func (w *work) look(ctx context.Context) (Process, error) {
+	var again backoff
+	for {
+		p, err := w.poller.look(ctx, w.namespec())
+		switch {
+		case err == nil:
+			return p, nil
+		case IsGone(err):
+			return Process{}, &ChangedError{Namespec: w.namespec()}
+		case ctx.Err() != nil, w.ending.Err() != nil && IsFault(err, FaultShutdownState):
+			return w.leaveOpen()
+		}
+		w.wait(ctx, &again, err)
+	}
+}
+
+// wait tells of a failure and pauses before the next try. It ends early when
+// the restart is told to end.
+func (w *work) wait(ctx context.Context, b *backoff, err error) {
+	pause := b.next()
+	ending := w.ending.Done()
+	if w.ending.Err() != nil {
+		pause, ending = retryMin, nil
+	}
+	w.tell(Step{Process: w.before, Name: StepRetry, Err: err, Pause: pause})
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ending:
+	case <-ctx.Done():
+	}
+}
+
+// backoff is the pause before a try: retryMin, then doubling up to retryMax.
+type backoff struct{ last time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.last = min(max(2*b.last, retryMin), retryMax)
+	return b.last
+}

@@ -1,0 +1,416 @@
+package supervisor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
+)
+
+// both runs a test against either flavour of supervisord, in fake time.
+func both(t *testing.T, test func(t *testing.T, flavour supervisor.Flavour)) {
+	for _, flavour := range []supervisor.Flavour{supervisor.Python, supervisor.Go} {
+		t.Run(string(flavour), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, flavour) })
+		})
+	}
+}
+
+// bench is a supervisord with one process and what is needed to restart it.
+type bench struct {
+	*supervisortest.Server
+	t         *testing.T
+	dir       string
+	client    *supervisor.Client
+	restarter *supervisor.Restarter
+	steps     []string
+}
+
+const worker = "web:worker" // the process of a bench
+
+func newBench(t *testing.T, flavour supervisor.Flavour, program supervisortest.Program) *bench {
+	t.Helper()
+	program.Group, program.Name = "web", "worker"
+	b := &bench{Server: supervisortest.NewServer(flavour, program), t: t, dir: t.TempDir()}
+	os.Chmod(b.dir, 0o700)
+	t.Cleanup(b.Close)
+	var err error
+	if b.client, err = supervisor.NewClient(b.Config()); err != nil {
+		t.Fatal(err)
+	}
+	if b.restarter, err = supervisor.NewRestarter(t.Context(), b.client, b.dir); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) process() supervisor.Process {
+	b.t.Helper()
+	p, err := b.client.Process(b.t.Context(), worker)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+func (b *bench) tell(s supervisor.Step) {
+	b.steps = append(b.steps, strings.TrimSpace(fmt.Sprintf("%s %v", s.Name, s.Err)))
+}
+
+func (b *bench) restart(ctx context.Context) (supervisor.Process, error) {
+	b.t.Helper()
+	return b.restarter.Restart(ctx, b.process(), b.tell)
+}
+
+// wantRestarted restarts the process and expects it to run anew, and no trace
+// of it in the journal.
+func (b *bench) wantRestarted() {
+	b.t.Helper()
+	before := b.process()
+	after, err := b.restart(b.t.Context())
+	if err != nil {
+		b.t.Fatalf("Restart: %v (steps %q)", err, b.steps)
+	}
+	if after.PID == before.PID || after.State != supervisor.Running {
+		b.t.Errorf("Restart returned %v with pid %d, after pid %d", after.State, after.PID, before.PID)
+	}
+	if now := b.Process(worker); now.PID != after.PID || now.State != supervisor.Running {
+		b.t.Errorf("the process is %v with pid %d, want RUNNING with pid %d", now.State, now.PID, after.PID)
+	}
+	b.wantJournal(0)
+}
+
+func (b *bench) wantJournal(want int) {
+	b.t.Helper()
+	if got := len(intents(b.t, b.dir)); got != want {
+		b.t.Errorf("%d intents in the journal, want %d", got, want)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartSecs: time.Second, StopTakes: 2 * time.Second})
+		begun := time.Now()
+		b.wantRestarted()
+		if took := time.Since(begun); took < 3*time.Second || took > 3500*time.Millisecond {
+			t.Errorf("took %v, want the 3 s of stopping and starting and little more", took)
+		}
+		if got := b.Starts(worker); got != 2 {
+			t.Errorf("started %d times, want 2", got)
+		}
+	})
+}
+
+func TestRestartWithFaults(t *testing.T) {
+	type fates = map[string]func(number int) supervisortest.Fate
+	failed := &supervisor.Fault{Code: supervisor.FaultFailed, Text: "FAILED: unknown problem"}
+	first := func(n int, fate supervisortest.Fate) func(int) supervisortest.Fate {
+		return func(number int) supervisortest.Fate {
+			if number <= n {
+				return fate
+			}
+			return supervisortest.Fate{}
+		}
+	}
+	after := func(n int, fate func(int) supervisortest.Fate) func(int) supervisortest.Fate {
+		return func(number int) supervisortest.Fate {
+			if number <= n {
+				return supervisortest.Fate{}
+			}
+			return fate(number - n)
+		}
+	}
+	tests := []struct {
+		name    string
+		program supervisortest.Program
+		fates   fates
+	}{
+		{name: "stop that faults", fates: fates{"stopProcess": first(3, supervisortest.Fate{Fault: failed})}},
+		{name: "start that faults twice then works", fates: fates{"startProcess": first(2, supervisortest.Fate{Fault: failed})}},
+		{name: "reply of stop lost", fates: fates{"stopProcess": first(1, supervisortest.Fate{LoseReply: true})}},
+		{name: "call of stop lost", fates: fates{"stopProcess": first(2, supervisortest.Fate{LoseCall: true})}},
+		{name: "reply of start lost", fates: fates{"startProcess": first(1, supervisortest.Fate{LoseReply: true})}},
+		{name: "call of start lost", fates: fates{"startProcess": first(4, supervisortest.Fate{LoseCall: true})}},
+		{name: "both answers truncated", fates: fates{
+			"stopProcess":  first(1, supervisortest.Fate{Truncate: true}),
+			"startProcess": first(1, supervisortest.Fate{Truncate: true}),
+		}},
+		{name: "supervisord answers 500 for a while", fates: fates{
+			"startProcess":   first(5, supervisortest.Fate{Status: 500, Body: "oops"}),
+			"getProcessInfo": after(3, first(9, supervisortest.Fate{Status: 500})),
+		}},
+		{name: "every call takes 2 s", fates: fates{
+			"stopProcess":    first(99, supervisortest.Fate{Delay: 2 * time.Second}),
+			"startProcess":   first(99, supervisortest.Fate{Delay: 2 * time.Second}),
+			"getProcessInfo": first(99, supervisortest.Fate{Delay: 2 * time.Second}),
+		}},
+		{name: "no call is answered in time for a while", fates: fates{
+			"startProcess": first(2, supervisortest.Fate{Delay: time.Minute, LoseCall: true}),
+		}},
+		{name: "the process fails to start twice", program: supervisortest.Program{
+			StartSecs: time.Second, Startup: 100 * time.Millisecond,
+			Fails: func(start int) bool { return start == 2 || start == 3 },
+		}},
+		{name: "supervisord itself tries again", program: supervisortest.Program{
+			StartSecs: time.Second, Startup: 100 * time.Millisecond, Retries: 3,
+			Fails: func(start int) bool { return start == 2 || start == 3 },
+		}},
+		{name: "the process is killed in the end", program: supervisortest.Program{
+			StopTakes: time.Hour, StopWait: 30 * time.Second,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			both(t, func(t *testing.T, flavour supervisor.Flavour) {
+				b := newBench(t, flavour, tt.program)
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+					if fate := tt.fates[strings.TrimPrefix(c.Method, "supervisor.")]; fate != nil {
+						return fate(c.Number)
+					}
+					return supervisortest.Fate{}
+				})
+				b.wantRestarted()
+			})
+		})
+	}
+}
+
+func TestStartThatNeverWorks(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{
+			StartSecs: time.Second, Startup: 100 * time.Millisecond, Fails: func(start int) bool { return start > 1 },
+		})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		starts := 0
+		time.AfterFunc(10*time.Minute, func() {
+			starts = b.Starts(worker)
+			cancel(errors.New("enough"))
+		})
+		_, err := b.restart(ctx)
+		if err == nil || !strings.Contains(err.Error(), "enough; the next listener finishes it") {
+			t.Errorf("Restart: %v, want it to go on until it is told to end", err)
+		}
+		// 0.5+1+2+4+8+16 s, then every 30 s
+		if starts < 22 || starts > 30 {
+			t.Errorf("started %d times in ten minutes, want about 25", starts)
+		}
+		b.wantJournal(1)
+	})
+}
+
+func TestRestartOfAnotherRun(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(b *bench)
+	}{
+		{"restarted by somebody else", func(b *bench) { b.Exit(worker, true) }},
+		{"stopped by the operator", func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }},
+		{"gone from the configuration", func(b *bench) { b.Remove(worker) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name+" before the restart", func(t *testing.T) {
+			both(t, func(t *testing.T, flavour supervisor.Flavour) {
+				b := newBench(t, flavour, supervisortest.Program{})
+				p := b.process()
+				time.Sleep(2 * time.Second)
+				tt.change(b)
+				synctest.Wait()
+				before, starts := b.Process(worker), b.Starts(worker)
+				_, err := b.restarter.Restart(t.Context(), p, b.tell)
+				var changed *supervisor.ChangedError
+				if !errors.As(err, &changed) {
+					t.Errorf("Restart: %v, want a ChangedError", err)
+				}
+				if now := b.Process(worker); now != before || b.Starts(worker) != starts {
+					t.Errorf("the process was touched: %+v, then %+v", before, now)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
+func TestOperatorActsDuringRestart(t *testing.T) {
+	tests := []struct {
+		name    string
+		program supervisortest.Program
+		at      string // the call after which the operator acts
+		act     func(b *bench)
+		want    supervisor.State
+	}{
+		{"stops it just before us", supervisortest.Program{}, "getAllConfigInfo",
+			func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped},
+		{"stops it while it fails to start", supervisortest.Program{
+			StartSecs: 10 * time.Second, Startup: 9 * time.Second, Fails: func(start int) bool { return start > 1 },
+		}, "startProcess", func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped},
+		{"starts it before us", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
+			func(b *bench) {
+				time.AfterFunc(time.Second, func() { b.Operator(supervisortest.OperatorStart, worker) })
+			}, supervisor.Running},
+		{"takes it out of the configuration", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
+			func(b *bench) { b.Remove(worker) }, supervisor.Stopped},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, tt.program)
+				time.Sleep(2 * time.Second)
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+					if c.Method == "supervisor."+tt.at && c.Number == 1 {
+						return supervisortest.Fate{Then: func() { tt.act(b) }}
+					}
+					return supervisortest.Fate{}
+				})
+				_, err := b.restart(t.Context())
+				var changed *supervisor.ChangedError
+				if !errors.As(err, &changed) {
+					t.Errorf("Restart: %v, want a ChangedError", err)
+				}
+				time.Sleep(time.Minute)
+				if got := b.Process(worker).State; got != tt.want {
+					t.Errorf("a minute later it is %v, want %v", got, tt.want)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
+// TestToldToEnd ends a restart at each of its stages.
+func TestToldToEnd(t *testing.T) {
+	terminated := errors.New("terminated")
+	tests := []struct {
+		name     string
+		after    time.Duration // of stopping, which takes 4 s, and starting, which takes 2 s
+		fates    func(supervisortest.Call) supervisortest.Fate
+		within   time.Duration
+		intents  int
+		err      error
+		state    supervisor.State // when Restart has returned
+		finished supervisor.State // and a minute later
+	}{
+		{name: "before it was told to stop", after: time.Second, fates: func(c supervisortest.Call) supervisortest.Fate {
+			return supervisortest.Fate{Fault: refuse(c, "stopProcess")}
+		}, within: 0, intents: 0, err: terminated, state: supervisor.Running, finished: supervisor.Running},
+		{name: "while it stops", after: time.Second,
+			within: 3250 * time.Millisecond, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
+		{name: "while it starts", after: 5 * time.Second,
+			within: 250 * time.Millisecond, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
+		{name: "when it has run for long", after: time.Minute,
+			within: 0, intents: 0, state: supervisor.Running, finished: supervisor.Running},
+		{name: "and it cannot be started", after: 5 * time.Second, fates: func(c supervisortest.Call) supervisortest.Fate {
+			return supervisortest.Fate{Fault: refuse(c, "startProcess")}
+		}, within: supervisor.Grace, intents: 1, err: terminated, state: supervisor.Stopped, finished: supervisor.Stopped},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: 4 * time.Second, StartSecs: 2 * time.Second})
+				if tt.fates != nil {
+					b.Intercept(tt.fates)
+				}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				begun := time.Now()
+				time.AfterFunc(tt.after, func() { cancel(terminated) })
+				_, err := b.restart(ctx)
+				if !errors.Is(err, tt.err) {
+					t.Errorf("Restart: %v, want %v", err, tt.err)
+				}
+				if took := time.Since(begun) - tt.after; took > tt.within {
+					t.Errorf("took %v more, want at most %v", took, tt.within)
+				}
+				b.wantJournal(tt.intents)
+				if got := b.Process(worker).State; got != tt.state {
+					t.Errorf("left it %v, want %v", got, tt.state)
+				}
+				time.Sleep(time.Minute)
+				if got := b.Process(worker).State; got != tt.finished {
+					t.Errorf("a minute later it is %v, want %v", got, tt.finished)
+				}
+			})
+		})
+	}
+}
+
+// refuse faults the calls of one method.
+func refuse(c supervisortest.Call, method string) *supervisor.Fault {
+	if c.Method != "supervisor."+method {
+		return nil
+	}
+	return &supervisor.Fault{Code: supervisor.FaultFailed, Text: "FAILED"}
+}
+
+func TestSupervisordShutsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{})
+		p := b.process()
+		b.Shutdown()
+		if _, err := b.restarter.Restart(t.Context(), p, b.tell); !errors.Is(err, supervisor.ErrShuttingDown) {
+			t.Errorf("Restart: %v, want ErrShuttingDown", err)
+		}
+		b.wantJournal(0)
+	})
+}
+
+func TestOneRestartAtATime(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second, StartSecs: time.Second})
+		other, err := supervisor.NewRestarter(t.Context(), b.client, b.dir) // of another listener
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := b.process()
+		time.AfterFunc(500*time.Millisecond, func() {
+			if _, err := other.Restart(t.Context(), p, func(supervisor.Step) {}); !errors.Is(err, supervisor.ErrBusy) {
+				t.Errorf("a second Restart meanwhile: %v, want ErrBusy", err)
+			}
+		})
+		b.wantRestarted()
+		var changed *supervisor.ChangedError
+		if _, err := other.Restart(t.Context(), p, func(supervisor.Step) {}); !errors.As(err, &changed) {
+			t.Errorf("a second Restart afterwards: %v, want a ChangedError", err)
+		}
+		if got := b.Starts(worker); got != 2 {
+			t.Errorf("started %d times, want 2", got)
+		}
+	})
+}
+
+func TestManyRestartsShareOnePoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{})
+		const many = 50
+		for i := range many {
+			b.Add(supervisortest.Program{Group: "many", Name: fmt.Sprintf("p%d", i), StopTakes: 5 * time.Second, StartSecs: 5 * time.Second})
+		}
+		before := len(b.Calls())
+		done := make(chan error)
+		for i := range many {
+			p, err := b.client.Process(t.Context(), fmt.Sprintf("many:p%d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				_, err := b.restarter.Restart(t.Context(), p, func(supervisor.Step) {})
+				done <- err
+			}()
+		}
+		for range many {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		// two looks before, a stop and a start for each, one configuration, and
+		// a snapshot every 100 ms for ten seconds
+		if got, limit := len(b.Calls())-before, 4*many+1+110; got > limit {
+			t.Errorf("%d calls for %d restarts of 10 s, want at most %d", got, many, limit)
+		}
+	})
+}

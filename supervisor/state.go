@@ -1,0 +1,239 @@
+package supervisor
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StateDir chooses the folder for what must outlive a listener. A dir that is
+// not "" is taken or refused; else it is the first that can be used of
+// $STATE_DIRECTORY (systemd's), /run/supervisor-checks for root,
+// .local/state/supervisor-checks in the home that the user's passwd entry names
+// ($HOME is another's under supervisord), and supervisor-checks-UID in the
+// temporary folder. It is made if it is missing, must be ours, and nobody else
+// may write there.
+func StateDir(dir string) (string, error) {
+	if dir != "" {
+		if err := claim(dir, 0o022); err != nil {
+			return "", fmt.Errorf("the state folder cannot be used: %w", err)
+		}
+		return dir, nil
+	}
+	var candidates []string
+	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" {
+		candidates = append(candidates, systemd)
+	}
+	uid := strconv.Itoa(os.Geteuid())
+	if uid == "0" {
+		candidates = append(candidates, "/run/supervisor-checks")
+	} else if u, err := user.LookupId(uid); err == nil && u.HomeDir != "" {
+		candidates = append(candidates, filepath.Join(u.HomeDir, ".local/state/supervisor-checks"))
+	}
+	candidates = append(candidates, filepath.Join(os.TempDir(), "supervisor-checks-"+uid))
+	var refusals []error
+	for _, candidate := range candidates {
+		err := claim(candidate, 0o022)
+		if err == nil {
+			return candidate, nil
+		}
+		refusals = append(refusals, err)
+	}
+	return "", fmt.Errorf("no state folder can be used, pass --state-dir: %w", errors.Join(refusals...))
+}
+
+// claim makes a folder, or makes sure that it is ours and that nobody else has
+// the forbidden permissions.
+func claim(dir string, forbidden fs.FileMode) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &fs.PathError{Op: "lstat", Path: dir, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%s is not a folder", dir)
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%s belongs to user %d, not to user %d, who runs this", dir, st.Uid, os.Geteuid())
+	case fs.FileMode(st.Mode)&forbidden != 0:
+		return fmt.Errorf("%s may be used by others: chmod %o it", dir, fs.FileMode(st.Mode)&0o777&^forbidden)
+	}
+	return unix.Access(dir, unix.W_OK|unix.X_OK)
+}
+
+// intent is a restart that has begun: enough for another listener to finish it.
+type intent struct {
+	Group string `json:"group"`
+	Name  string `json:"name"`
+
+	// The run that is to end.
+	PID     int   `json:"pid"`
+	Started int64 `json:"started"`
+
+	At       int64  `json:"at"`                // supervisord's clock when the restart began
+	StopWait int    `json:"stop_wait"`         // seconds until supervisord kills the process
+	Starting bool   `json:"starting"`          // it has stopped, and is being started
+	Daemon   int    `json:"supervisord_pid"`   // of the supervisord that ran it
+	Boot     string `json:"boot_id,omitempty"` // of the system, where it has one
+}
+
+func (i intent) namespec() string { return Process{Group: i.Group, Name: i.Name}.Namespec() }
+
+// sameRun reports whether p has not been started anew since the intent.
+func (i intent) sameRun(p Process) bool {
+	return instant(i.Started).Equal(p.Started) && (p.PID == i.PID || p.PID == 0)
+}
+
+// ours reports whether the stop of p can have been that of the intent.
+func (i intent) ours(p Process) bool {
+	const slack = 2 * time.Second // of a clock that counts seconds, and of killing
+	limit := instant(i.At).Add(time.Duration(i.StopWait)*time.Second + slack)
+	return i.sameRun(p) && p.PID == 0 && !p.Stopped.After(limit)
+}
+
+// journal keeps the intents of one supervisord, a file each, beside a lock file
+// each. Whoever holds the lock of a process owns its intent, so an intent whose
+// lock is free is one that a listener left behind when it was killed.
+type journal struct{ dir string }
+
+// Journal files end in the version of their format. A newer version has
+// another end, so that neither takes the other's for its own.
+const (
+	intentSuffix = ".intent.v1.json"
+	lockSuffix   = ".lock"
+)
+
+// openJournal opens the journal, within a state folder, of the supervisord with
+// that address and identifier.
+func openJournal(stateDir, address, identifier string) (*journal, error) {
+	sum := sha256.Sum256([]byte(address + "\x00" + identifier))
+	j := &journal{filepath.Join(stateDir, fmt.Sprintf("%s-%x", fileName(identifier), sum[:4]))}
+	if err := claim(j.dir, 0o077); err != nil {
+		return nil, fmt.Errorf("open the journal of restarts: %w", err)
+	}
+	return j, nil
+}
+
+// fileName makes any name fit for a file: the same for the same name, another
+// for another.
+func fileName(name string) string {
+	const enough = 100
+	escaped := url.QueryEscape(name)
+	if escaped == "" || escaped[0] == '.' || len(escaped) > enough {
+		sum := sha256.Sum256([]byte(name))
+		escaped = fmt.Sprintf("%x+%.60s", sum[:8], strings.TrimLeft(escaped, "."))
+	}
+	return escaped
+}
+
+// lock takes the lock of one process, or returns ErrBusy. It lasts until
+// release, or the end of this process, however that comes.
+func (j *journal) lock(namespec string) (release func(), err error) {
+	f, err := os.OpenFile(filepath.Join(j.dir, fileName(namespec)+lockSuffix), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrBusy
+		}
+		return nil, fmt.Errorf("%w: lock %s: %w", ErrJournal, f.Name(), err)
+	}
+	return func() { f.Close() }, nil
+}
+
+func (j *journal) path(namespec string) string {
+	return filepath.Join(j.dir, fileName(namespec)+intentSuffix)
+}
+
+// write puts an intent in its place, whole or not at all. It need not reach the
+// disk: an intent does not outlive the system, only this process.
+func (j *journal) write(i intent) error {
+	data, err := json.Marshal(i)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	path := j.path(i.namespec())
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		os.Remove(path + ".new")
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return nil
+}
+
+// clear removes the intent of a process, if there is one.
+func (j *journal) clear(namespec string) error {
+	if err := os.Remove(j.path(namespec)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return nil
+}
+
+// list returns the intents, and an error for each file that holds none that we
+// can use; such a file is left alone.
+func (j *journal) list() (intents []intent, unusable []error) {
+	entries, err := os.ReadDir(j.dir)
+	if err != nil {
+		return nil, []error{fmt.Errorf("%w: %w", ErrJournal, err)}
+	}
+	for _, entry := range entries {
+		path := filepath.Join(j.dir, entry.Name())
+		switch {
+		case strings.HasSuffix(path, intentSuffix):
+			i, err := readIntent(path)
+			if err != nil {
+				unusable = append(unusable, fmt.Errorf("%w: %s: %w", ErrJournal, path, err))
+				continue
+			}
+			intents = append(intents, i)
+		case strings.Contains(path, ".intent.v") && strings.HasSuffix(path, ".json"):
+			unusable = append(unusable, fmt.Errorf("%w: %s is of a newer version; the restart in it is left to that", ErrJournal, path))
+		}
+	}
+	return intents, unusable
+}
+
+func readIntent(path string) (i intent, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return intent{}, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return intent{}, err
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return intent{}, fmt.Errorf("it belongs to user %d, not to user %d, who runs this", st.Uid, os.Geteuid())
+	}
+	if err := json.NewDecoder(f).Decode(&i); err != nil {
+		return intent{}, fmt.Errorf("it is torn: %w; if a process it names is stopped, start it", err)
+	}
+	if filepath.Base(path) != fileName(i.namespec())+intentSuffix {
+		return intent{}, fmt.Errorf("it is about %q, as its name is not", i.namespec())
+	}
+	return i, nil
+}
+
+// bootID returns the id of this run of the system, or "" where it has none.
+func bootID() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
+}
