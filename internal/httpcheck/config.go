@@ -1,0 +1,219 @@
+package httpcheck
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Config is what to send and what to expect.
+type Config struct {
+	Scheme   string // "http" or "https"
+	Method   string
+	URL      string // a path with its query, or an absolute URL; "" means "/"
+	Header   http.Header
+	Body     string
+	JSON     json.RawMessage // takes the place of Body; nil means none
+	Username string          // "" sends no basic authentication
+	Password string
+
+	UserAgent string        // unless Header has one
+	Timeout   time.Duration // of the whole exchange; required
+
+	ExpectStatus string // as ParseStatuses reads it
+	ExpectBody   string // a regular expression; "" leaves the body unread
+
+	CAFile   string // PEM, instead of the system's certificates
+	Insecure bool   // any certificate will do
+
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil means a net.Dialer's
+}
+
+// FieldError says which setting of a Config is wrong. Its text never holds a
+// secret.
+type FieldError struct {
+	Field string // as on a command line: "expect-status"
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+func refuse(field, format string, args ...any) error {
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// New returns the exchange that cfg describes, or a *FieldError.
+func New(cfg Config) (*Exchange, error) {
+	x := &Exchange{timeout: cfg.Timeout, method: cfg.Method, body: cfg.Body, dial: cfg.Dial}
+	if cfg.JSON != nil {
+		x.body = string(cfg.JSON)
+	}
+	if x.dial == nil {
+		x.dial = new(net.Dialer).DialContext
+	}
+	if !isToken(cfg.Method) {
+		return nil, refuse("method", "%q is not an HTTP method", cfg.Method)
+	}
+	if cfg.Timeout <= 0 {
+		return nil, refuse("timeout", "%v is not more than 0", cfg.Timeout)
+	}
+	var err error
+	if x.target, x.host, err = parseTarget(cfg.URL, cfg.Method); err != nil {
+		return nil, err
+	}
+	if err := x.setHeader(cfg); err != nil {
+		return nil, err
+	}
+	if x.tls, err = tlsConfig(cfg); err != nil {
+		return nil, err
+	}
+	if x.statuses, err = ParseStatuses(cfg.ExpectStatus); err != nil {
+		return nil, &FieldError{Field: "expect-status", Err: err}
+	}
+	if cfg.ExpectBody != "" {
+		if x.pattern, err = regexp.Compile(cfg.ExpectBody); err != nil {
+			return nil, &FieldError{Field: "expect-body", Err: err}
+		}
+	}
+	return x, nil
+}
+
+// parseTarget returns what to ask for in the request line and, of an absolute
+// URL, what to say in the Host header.
+func parseTarget(rawURL, method string) (target, host string, err error) {
+	for _, r := range rawURL {
+		if r <= ' ' || r >= 0x7f {
+			return "", "", refuse("url", "%q cannot be sent: write it as %s", r, url.PathEscape(string(r)))
+		}
+	}
+	scheme, _, _ := strings.Cut(rawURL, "://")
+	switch {
+	case strings.EqualFold(scheme, "http"), strings.EqualFold(scheme, "https"):
+		// The parser's own error may quote a part of a password.
+		u, err := url.Parse(rawURL)
+		if err != nil || u.Hostname() == "" {
+			return "", "", refuse("url", "is not a valid absolute URL; a path alone, such as /ping, will do")
+		}
+		if u.User != nil {
+			return "", "", refuse("url", "must not hold a user name or a password: they have settings of their own")
+		}
+		return rawURL, u.Host, nil
+	case rawURL == "*" && method == http.MethodOptions, strings.HasPrefix(rawURL, "/"):
+		return rawURL, "", nil
+	}
+	return "/" + rawURL, "", nil
+}
+
+// setHeader fills in x.header and x.host: ours, and over them those of cfg.
+func (x *Exchange) setHeader(cfg Config) error {
+	x.header = http.Header{
+		"Accept-Encoding": {"identity"},
+		"Connection":      {"close"},
+		"User-Agent":      {cfg.UserAgent},
+	}
+	if cfg.JSON != nil {
+		if err := json.Unmarshal(cfg.JSON, new(json.RawMessage)); err != nil {
+			return refuse("json", "is not valid JSON: %w", err)
+		}
+		x.header.Set("Content-Type", "application/json")
+	}
+	if cfg.Username == "" && cfg.Password != "" {
+		return refuse("password", "needs a username")
+	}
+	if cfg.Username != "" {
+		token := base64.StdEncoding.EncodeToString([]byte(cfg.Username + ":" + cfg.Password))
+		x.header.Set("Authorization", "Basic "+token)
+	}
+	length := strconv.Itoa(len(x.body))
+	for _, name := range slices.Sorted(maps.Keys(cfg.Header)) {
+		if !isToken(name) {
+			return refuse("headers", "%q is not a header name", name)
+		}
+		values := slices.Clone(cfg.Header[name])
+		for i, value := range values {
+			values[i] = textproto.TrimString(value)
+			if strings.ContainsFunc(values[i], func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				return refuse("headers", "the value of %s holds a control character", name)
+			}
+		}
+		switch canonical := http.CanonicalHeaderKey(name); canonical {
+		case "Host":
+			if len(values) != 1 || !isHost(values[0]) {
+				return refuse("headers", "the value of Host is not a host with an optional port")
+			}
+			x.host = values[0]
+		case "Content-Length":
+			if !slices.Equal(values, []string{length}) {
+				return refuse("headers", "Content-Length is set from the body, which has %s bytes", length)
+			}
+			x.header[canonical] = values
+		case "Transfer-Encoding", "Trailer":
+			return refuse("headers", "%s cannot be set: the body is sent in one piece", canonical)
+		default:
+			x.header[canonical] = values
+		}
+	}
+	if x.body != "" || slices.Contains([]string{"POST", "PUT", "PATCH"}, x.method) {
+		x.header.Set("Content-Length", length)
+	}
+	return nil
+}
+
+// isToken reports whether s is a token of RFC 9110, section 5.6.2: what methods
+// and header names are made of.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// isHost reports whether s can be sent as a Host header.
+func isHost(s string) bool {
+	u, err := url.Parse("//" + s)
+	return err == nil && u.Host == s && u.Hostname() != "" &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+func tlsConfig(cfg Config) (*tls.Config, error) {
+	if cfg.Scheme != "http" && cfg.Scheme != "https" {
+		return nil, refuse("scheme", "%q is neither http nor https", cfg.Scheme)
+	}
+	switch {
+	case cfg.Scheme == "http" && cfg.CAFile != "":
+		return nil, refuse("ca-file", "needs the scheme https")
+	case cfg.Scheme == "http" && cfg.Insecure:
+		return nil, refuse("insecure", "needs the scheme https")
+	case cfg.Scheme == "http":
+		return nil, nil
+	case cfg.CAFile == "":
+		return &tls.Config{InsecureSkipVerify: cfg.Insecure}, nil
+	case cfg.Insecure:
+		return nil, refuse("ca-file", "is of no use with insecure")
+	}
+	pem, err := os.ReadFile(cfg.CAFile)
+	if err != nil {
+		return nil, &FieldError{Field: "ca-file", Err: err}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, refuse("ca-file", "there is no PEM certificate in %s", cfg.CAFile)
+	}
+	return &tls.Config{RootCAs: pool}, nil
+}

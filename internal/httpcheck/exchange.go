@@ -1,0 +1,222 @@
+// Package httpcheck makes one HTTP exchange and judges its answer. It knows
+// nothing of processes: New fixes what is sent and what is expected, Do says
+// where.
+//
+// It speaks HTTP/1.1 on a connection of its own, with net/http to read the
+// answer, but not through http.Transport: that rewrites some targets ("//x"),
+// may still be dialing when its caller has given up, and writes to the global
+// log when a server talks first. So there are no redirects, no proxy from the
+// environment and no compression either.
+package httpcheck
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const (
+	// MaxBody is how many bytes of a body are read and searched.
+	MaxBody = 1 << 20
+
+	// maxHeader bounds the status line and the header of an answer, those of
+	// its interim answers included.
+	maxHeader = http.DefaultMaxHeaderBytes
+
+	maxReason  = 300 // of an error text, in characters
+	maxExcerpt = 100 // of a body in an error text, in bytes
+)
+
+// An Exchange is a request and what its answer must be like. It can be made any
+// number of times, also at once. New makes one.
+type Exchange struct {
+	method  string
+	target  string // second word of the request line
+	host    string // Host header; "" takes it from the address
+	header  http.Header
+	body    string
+	timeout time.Duration
+	tls     *tls.Config // nil for plain HTTP
+
+	statuses Statuses
+	pattern  *regexp.Regexp // nil leaves the body unread
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// An Answer is what there is to say of an answer besides whether it will do.
+type Answer struct {
+	StatusCode int           // 0 when there was none
+	Latency    time.Duration // from the dial to the verdict
+}
+
+// Do makes the exchange with the server at address of network ("tcp" or
+// "unix") and returns nil when the answer is as expected. One timeout bounds
+// all of it. The text of an error is one printable line of bounded length; its
+// cause can be found with errors.Is: syscall.ECONNREFUSED,
+// context.DeadlineExceeded after the timeout, the cause of ctx when that ended
+// it.
+func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, error) {
+	start := time.Now()
+	try, cancel := context.WithTimeout(ctx, x.timeout)
+	defer cancel()
+	code, awaited, err := x.exchange(try, network, address)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	// A dial may time out a little before try does, and http.ReadResponse may
+	// hide a timeout behind the half line that it got.
+	case awaited != "" && (errors.Is(err, os.ErrDeadlineExceeded) || try.Err() != nil):
+		err = &reason{fmt.Sprintf("no %s within %v", awaited, x.timeout), context.DeadlineExceeded}
+	default:
+		err = printable(err)
+	}
+	return Answer{StatusCode: code, Latency: time.Since(start)}, err
+}
+
+// exchange does the work of Do. With an error awaited is what did not come, or
+// "" when all came and was judged.
+func (x *Exchange) exchange(ctx context.Context, network, address string) (code int, awaited string, err error) {
+	conn, err := x.dial(ctx, network, address)
+	if err != nil {
+		return 0, "connection", err
+	}
+	defer conn.Close()
+	// The end of ctx fails whatever the connection is doing then, so that a
+	// server cannot stretch the time by sending a little at a time.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	host := x.hostHeader(network, address)
+	if x.tls != nil {
+		cfg := x.tls.Clone()
+		cfg.ServerName = (&url.URL{Host: host}).Hostname()
+		secured := tls.Client(conn, cfg)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return 0, "TLS handshake", fmt.Errorf("TLS handshake: %w", err)
+		}
+		conn = secured
+	}
+
+	// A server may answer and close before it has read the whole request.
+	_, writeErr := io.WriteString(conn, x.request(host))
+	limited := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := readResponse(bufio.NewReader(limited), x.method)
+	switch {
+	case err == nil:
+	case writeErr != nil:
+		return 0, "answer", fmt.Errorf("send the request: %w", writeErr)
+	case limited.N == 0:
+		return 0, "answer", fmt.Errorf("the header of the answer is longer than %d bytes", maxHeader)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, "answer", fmt.Errorf("the server closed the connection without an answer: %w", err)
+	default:
+		return 0, "answer", fmt.Errorf("read the answer: %w", err)
+	}
+	code = resp.StatusCode
+	if !x.statuses.Contains(code) {
+		return code, "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code))))
+	}
+	if x.pattern == nil {
+		return code, "", nil
+	}
+	limited.N = math.MaxInt64 // MaxBody is the bound from here on
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody))
+	if err != nil {
+		return code, "end of the body", fmt.Errorf("read the body: %w", err)
+	}
+	if !x.pattern.Match(body) {
+		return code, "", fmt.Errorf("the body does not match %#q: %q", x.pattern, body[:min(len(body), maxExcerpt)])
+	}
+	return code, "", nil
+}
+
+// request returns the bytes of the request.
+func (x *Exchange) request(host string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", x.method, x.target, host)
+	x.header.Write(&b)
+	b.WriteString("\r\n")
+	b.WriteString(x.body)
+	return b.String()
+}
+
+// hostHeader returns the Host header: of the user, else of an absolute URL,
+// else the address, without the port where that is the scheme's own.
+func (x *Exchange) hostHeader(network, address string) string {
+	if x.host != "" {
+		return x.host
+	}
+	if network == "unix" {
+		return "localhost"
+	}
+	usual := "80"
+	if x.tls != nil {
+		usual = "443"
+	}
+	host, port, _ := net.SplitHostPort(address)
+	host, _, _ = strings.Cut(host, "%") // a zone means something to this machine only
+	joined := net.JoinHostPort(host, port)
+	if port == usual {
+		return strings.TrimSuffix(joined, ":"+port)
+	}
+	return joined
+}
+
+// readResponse reads up to the end of the header of the final response.
+func readResponse(r *bufio.Reader, method string) (*http.Response, error) {
+	for {
+		resp, err := http.ReadResponse(r, &http.Request{Method: method})
+		if err != nil {
+			return nil, err
+		}
+		if resp.ProtoMajor != 1 {
+			return nil, fmt.Errorf("it is in %s, not HTTP/1", resp.Proto)
+		}
+		interim := resp.StatusCode >= 100 && resp.StatusCode <= 199
+		if !interim || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+	}
+}
+
+// A reason is an error whose text differs from that of its cause.
+type reason struct {
+	text  string
+	cause error
+}
+
+func (r *reason) Error() string { return r.text }
+
+func (r *reason) Unwrap() error { return r.cause }
+
+// printable returns err with a text fit for a log, whatever the server put
+// into it: errors of net/http and crypto/tls quote what they read.
+func printable(err error) error {
+	text := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, err.Error())
+	if cut := []rune(text); len(cut) > maxReason {
+		text = string(cut[:maxReason]) + "…"
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &reason{text, err}
+}
