@@ -1,0 +1,367 @@
+// Package runner is an event listener of supervisord that runs checks on each
+// tick and restarts the processes that fail them. It is the only place that
+// decides: checks look, package supervisor restarts, and records tell.
+//
+// A custom check is a program of ten lines: checks.Func and Run.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/listener"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// DefaultConcurrency is how many processes are checked at once when
+// Config.Concurrency is 0. The others wait for their turn.
+const DefaultConcurrency = 256
+
+// checkGrace is how long a check may take to return when it is cut short.
+const checkGrace = time.Second
+
+// Config configures a listener. Checks is required.
+type Config struct {
+	// Name tells listeners apart in logs and records.
+	Name string
+
+	// Checks are run for each process in this order, up to the first that
+	// finds it unhealthy.
+	Checks []checks.Check
+
+	// Processes to watch: "name" (which means "name:name"), "group:name" or
+	// "group:*". When there is none, all processes of Groups; and when there is
+	// none of these either, every process of this supervisord that does not
+	// seem to be an event listener. This listener itself is never watched.
+	Processes []string
+	Groups    []string
+
+	// Server is how to reach supervisord. Without a URL it is what supervisord
+	// says in SUPERVISOR_SERVER_URL, and without a Username the credentials are
+	// those of SUPERVISOR_USERNAME and SUPERVISOR_PASSWORD.
+	Server supervisor.Config
+
+	// StateDir is the folder of the journal of restarts; see
+	// supervisor.StateDir, which also finds one for "".
+	StateDir string
+
+	// Concurrency is how many processes are checked at once. 0 means
+	// DefaultConcurrency.
+	Concurrency int
+
+	// DryRun says what would be restarted, and does not.
+	DryRun bool
+
+	// Log is where the listener tells what it does. nil means text on standard
+	// error, from info level on.
+	Log *slog.Logger
+
+	// Sinks get every record, each from a queue of its own that drops the
+	// newest when the sink cannot keep up.
+	Sinks []record.Sink
+
+	// Stdin and Stdout carry supervisord's event protocol. When both are nil
+	// they are the program's own, which then become an empty standard input and
+	// a second standard error; see listener.Stdio.
+	Stdin  io.Reader
+	Stdout io.Writer
+}
+
+// A ConfigError is the error of a Config that Run cannot work with. It says
+// what to change.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// runner is a listener at work.
+type runner struct {
+	Config
+	self      string // our own namespec, or ""
+	selectors []selector
+	client    *supervisor.Client
+	limit     chan struct{} // holds a place for each process being checked
+	queues    []*queue
+
+	opening   sync.Mutex // held while restarter is looked at
+	restarter *supervisor.Restarter
+
+	programs []supervisor.Program // of the one round that asks
+	known    map[string]bool      // namespecs that were looked up in programs
+
+	mu          sync.Mutex
+	busy        map[string]bool      // processes whose checks go on
+	restarting  map[string]bool      // processes being restarted
+	findings    map[finding]*verdict // newest, by process and check
+	listing     bool                 // the round's processes are being asked for
+	unmatched   map[string]bool      // selectors that match nothing
+	leftOut     string               // what was told last of who is left out
+	trouble     map[string]*recurring
+	checking    sync.WaitGroup
+	restartings sync.WaitGroup
+}
+
+// newRunner validates cfg and fills in what it leaves to the environment.
+func newRunner(cfg Config) (*runner, error) {
+	if len(cfg.Checks) == 0 {
+		return nil, &ConfigError{errors.New("no checks")}
+	}
+	selectors, err := parseSelectors(cfg.Groups, cfg.Processes)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	if cfg.Server.URL == "" {
+		cfg.Server.URL = os.Getenv("SUPERVISOR_SERVER_URL")
+	}
+	if cfg.Server.Username == "" {
+		cfg.Server.Username = os.Getenv("SUPERVISOR_USERNAME")
+		if cfg.Server.Password == "" {
+			cfg.Server.Password = os.Getenv("SUPERVISOR_PASSWORD")
+		}
+	}
+	client, err := supervisor.NewClient(cfg.Server)
+	if err != nil {
+		return nil, &ConfigError{err}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = DefaultConcurrency
+	}
+	r := &runner{
+		Config:     cfg,
+		selectors:  selectors,
+		client:     client,
+		limit:      make(chan struct{}, cfg.Concurrency),
+		known:      make(map[string]bool),
+		busy:       make(map[string]bool),
+		restarting: make(map[string]bool),
+		findings:   make(map[finding]*verdict),
+		unmatched:  make(map[string]bool),
+		trouble:    make(map[string]*recurring),
+	}
+	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
+		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
+	}
+	for _, sink := range cfg.Sinks {
+		r.queues = append(r.queues, newQueue(sink, r.Log))
+	}
+	return r, nil
+}
+
+// Run is an event listener until supervisord closes its input, a signal that
+// asks for its end comes (TERM, INT, HUP, QUIT or USR1), or ctx is done; it
+// returns nil then. By that time checks have been cut short without
+// consequence, and each process that was stopped for a restart has been started
+// or is left to the next listener: after two seconds at the latest, or ten when
+// there is such a process.
+//
+// The error is a *ConfigError when cfg cannot be worked with; nothing has been
+// started then. Any other, such as listener.ErrSilent, means that supervisord
+// cannot be listened to any more; exit with a status other than 0, and it
+// starts the listener anew.
+func Run(ctx context.Context, cfg Config) error {
+	r, err := newRunner(cfg)
+	if err != nil {
+		return err
+	}
+	if !r.DryRun {
+		if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
+			return &ConfigError{err}
+		}
+	}
+	if r.Stdin == nil && r.Stdout == nil {
+		var out *os.File
+		if r.Stdin, out, err = listener.Stdio(); err != nil {
+			return err
+		}
+		r.Stdout = out
+		var stop func()
+		ctx, stop = signals(ctx)
+		defer stop()
+	}
+	return r.run(ctx)
+}
+
+// signals returns a context that ends with a signal that asks for our end. One
+// that comes after that ends the program at once; the journal outlives it.
+func signals(ctx context.Context) (context.Context, func()) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	context.AfterFunc(ctx, stop)
+	// A log that nobody reads any more must not end a restart: caught, SIGPIPE
+	// is an error of write, and programs that we start get it as ever.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return ctx, stop
+}
+
+func (r *runner) run(ctx context.Context) error {
+	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	r.introduce()
+	r.restartings.Go(func() { r.contact(working) })
+
+	l := listener.New(listener.Config{In: r.Stdin, Out: r.Stdout, Skipped: func(e listener.Event, reason string) {
+		r.Log.Debug(fmt.Sprintf("passed over %s: %s", e.Name, reason), "serial", e.Serial)
+	}})
+	for {
+		e, err := l.Next(ctx)
+		if err != nil {
+			why := err
+			switch {
+			case err == io.EOF:
+				why, err = errors.New("supervisord has closed the connection"), nil
+			case ctx.Err() != nil:
+				err = nil
+			}
+			r.Log.Info(fmt.Sprintf("ending: %v", why))
+			stop(why)
+			r.wait()
+			return err
+		}
+		if _, _, isTick := e.Tick(); isTick {
+			r.round(working)
+		} else {
+			r.Log.Debug("nothing to do for " + e.Name)
+		}
+	}
+}
+
+// introduce says what is going to happen.
+func (r *runner) introduce() {
+	var names []string
+	for _, c := range r.Checks {
+		names = append(names, c.Name())
+	}
+	what := "every process"
+	if len(r.selectors) > 0 {
+		var texts []string
+		for _, s := range r.selectors {
+			texts = append(texts, s.text)
+		}
+		what = strings.Join(texts, ", ")
+	}
+	does := "restarts what fails"
+	if r.DryRun {
+		does = "is a dry run and restarts nothing"
+	}
+	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s",
+		what, strings.Join(names, ", "), r.client.Address(), r.Concurrency, does))
+}
+
+// contact waits until supervisord can be asked, which may be a while after it
+// started us, and then finishes the restarts that killed listeners left.
+func (r *runner) contact(ctx context.Context) {
+	if r.DryRun {
+		return
+	}
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		_, err := r.open(ctx)
+		if err == nil {
+			r.ended("supervisord cannot be asked")
+			break
+		}
+		// The first refusals are usual under the Go supervisord, which opens its
+		// port only after it has started the listeners.
+		if pause > 2*time.Second {
+			r.happens("supervisord cannot be asked", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellStep(s, time.Time{}) }, func(p supervisor.Process, err error) {
+		level := slog.LevelError
+		var changed *supervisor.ChangedError
+		if errors.As(err, &changed) || ctx.Err() != nil {
+			level = slog.LevelInfo
+		}
+		text := fmt.Sprintf("of the restarts that a killed listener left: %v", err)
+		if p.Name != "" {
+			text = fmt.Sprintf("of the restarts that a killed listener left, %s: %v", p.Namespec(), err)
+		}
+		r.Log.Log(ctx, level, text)
+	})
+}
+
+// open returns the restarter, which needs to know which supervisord this is.
+func (r *runner) open(ctx context.Context) (*supervisor.Restarter, error) {
+	r.opening.Lock()
+	defer r.opening.Unlock()
+	if r.restarter != nil {
+		return r.restarter, nil
+	}
+	var err error
+	r.restarter, err = supervisor.NewRestarter(ctx, r.client, r.StateDir)
+	return r.restarter, err
+}
+
+// wait returns when all checks and restarts have ended; checks that do not
+// return when they should are left behind.
+func (r *runner) wait() {
+	done := make(chan struct{})
+	go func() {
+		r.checking.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(checkGrace):
+		r.Log.Warn(fmt.Sprintf("a check has not returned %v after it was told to", checkGrace))
+	}
+	r.restartings.Wait()
+	for _, q := range r.queues {
+		q.close(checkGrace)
+	}
+}
+
+// happens tells of trouble when it begins, when it changes, and hourly.
+func (r *runner) happens(what string, err error) {
+	r.mu.Lock()
+	tell, again := r.recur(what, err.Error())
+	r.mu.Unlock()
+	if tell && again {
+		r.Log.Error(fmt.Sprintf("still: %v", err))
+	} else if tell {
+		r.Log.Error(err.Error())
+	}
+}
+
+// ended tells that trouble has ended, if there was any.
+func (r *runner) ended(what string) {
+	if r.forget(what) {
+		r.Log.Info(fmt.Sprintf("%s: the trouble has ended", what))
+	}
+}
+
+// recur decides whether to tell of what happened. The lock is held.
+func (r *runner) recur(what, text string) (tell, again bool) {
+	if r.trouble[what] == nil {
+		r.trouble[what] = new(recurring)
+	}
+	return r.trouble[what].happens(time.Now(), text)
+}
+
+// forget reports whether what has happened before, and forgets it.
+func (r *runner) forget(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, had := r.trouble[what]
+	delete(r.trouble, what)
+	return had
+}

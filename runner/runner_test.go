@@ -1,0 +1,720 @@
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/listener"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
+)
+
+// bench is a listener under a supervisord, in fake time.
+type bench struct {
+	*supervisortest.Server
+	t      *testing.T
+	check  checkFunc
+	log    *buffer
+	stop   context.CancelCauseFunc
+	result chan error
+}
+
+type checkFunc func(context.Context, supervisor.Process) checks.Result
+
+func (checkFunc) Name() string { return "test" }
+func (f checkFunc) Run(ctx context.Context, p supervisor.Process) checks.Result {
+	return f(ctx, p)
+}
+
+// buffer is a log that can be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// inBubble runs a test against a listener with one check under a Python
+// supervisord with those processes. configure may be nil.
+func inBubble(t *testing.T, check checkFunc, programs []supervisortest.Program, configure func(*runner.Config), test func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{
+			Server: supervisortest.NewServer(supervisor.Python, programs...),
+			t:      t,
+			log:    new(buffer),
+			result: make(chan error, 1),
+		}
+		stdin, stdout := b.Listener()
+		dir := t.TempDir()
+		os.Chmod(dir, 0o700)
+		cfg := runner.Config{
+			Name:     "bench",
+			Groups:   []string{"web"},
+			Checks:   []checks.Check{check},
+			Server:   b.Config(),
+			StateDir: dir,
+			Log:      slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Stdin:    stdin,
+			Stdout:   stdout,
+		}
+		if configure != nil {
+			configure(&cfg)
+		}
+		ctx, stop := context.WithCancelCause(t.Context())
+		b.stop = stop
+		go func() { b.result <- runner.Run(ctx, cfg) }()
+		synctest.Wait()
+		test(b)
+		stop(nil)
+		b.Close()
+		stdin.Close()
+		stdout.Close()
+		time.Sleep(time.Minute) // for whatever still goes on
+	})
+}
+
+// tick sends a tick and returns when nothing happens any more without time
+// going by.
+func (b *bench) tick() {
+	b.t.Helper()
+	if err := b.Tick(5 * time.Second); err != nil {
+		b.t.Errorf("Tick: %v", err)
+	}
+	synctest.Wait()
+}
+
+// wait lets time go by.
+func (b *bench) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// end waits for the listener to end and returns its error and how long it took.
+func (b *bench) end() (error, time.Duration) {
+	begun := time.Now()
+	return <-b.result, time.Since(begun)
+}
+
+func (b *bench) wantLog(want string) {
+	b.t.Helper()
+	if !strings.Contains(b.log.String(), want) {
+		b.t.Errorf("the log lacks %q:\n%s", want, b.log)
+	}
+}
+
+func (b *bench) wantNotInLog(text string) {
+	b.t.Helper()
+	if strings.Contains(b.log.String(), text) {
+		b.t.Errorf("the log has %q:\n%s", text, b.log)
+	}
+}
+
+func (b *bench) wantStarts(namespec string, want int) {
+	b.t.Helper()
+	if got := b.Starts(namespec); got != want {
+		b.t.Errorf("%s was started %d times, want %d; the log:\n%s", namespec, got, want, b.log)
+	}
+}
+
+// web returns processes of the group web.
+func web(names ...string) []supervisortest.Program {
+	var programs []supervisortest.Program
+	for _, name := range names {
+		programs = append(programs, supervisortest.Program{Group: "web", Name: name, StartSecs: time.Second})
+	}
+	return programs
+}
+
+func pass(context.Context, supervisor.Process) checks.Result { return checks.Pass() }
+func fail(context.Context, supervisor.Process) checks.Result {
+	return checks.Fail(errors.New("it is broken"))
+}
+
+// failFirst fails processes by their pids, once each.
+func failFirst(names ...string) checkFunc {
+	var mu sync.Mutex
+	failed := make(map[string]bool)
+	return func(_ context.Context, p supervisor.Process) checks.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Contains(names, p.Name) && !failed[p.Name] {
+			failed[p.Name] = true
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+}
+
+func TestFailingProcessIsRestarted(t *testing.T) {
+	inBubble(t, failFirst("a"), web("a", "b"), nil, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second)
+		b.tick()
+		b.wantStarts("web:a", 2)
+		b.wantStarts("web:b", 1)
+		for _, line := range []string{
+			`level=WARN msg="web:a unhealthy: test: it is broken"`,
+			`level=WARN msg="web:a is restarted (pid 1001): test: it is broken"`,
+			`level=INFO msg="web:a runs again with pid 1003 (was 1001), restarted in 1.`,
+			`level=INFO msg="web:a healthy again: test (was unhealthy)"`,
+			`level=DEBUG msg="web:b healthy: test (took 0s)"`,
+		} {
+			b.wantLog(line)
+		}
+	})
+}
+
+// TestQuiet has nothing but two lines for a day in which all is well.
+func TestQuiet(t *testing.T) {
+	info := new(buffer)
+	inBubble(t, pass, web("a", "b"), func(cfg *runner.Config) {
+		cfg.Log = slog.New(slog.NewTextHandler(info, nil))
+	}, func(b *bench) {
+		for range 24 * 60 {
+			if err := b.Tick(time.Minute); err != nil {
+				b.t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if got := strings.Count(info.String(), "\n"); got != 1 {
+			b.t.Errorf("%d lines for a quiet day:\n%s", got, info)
+		}
+	})
+}
+
+func TestAcknowledgesAtOnce(t *testing.T) {
+	hang := func(ctx context.Context, _ supervisor.Process) checks.Result {
+		<-ctx.Done()
+		return checks.Unsure(ctx.Err())
+	}
+	inBubble(t, hang, web("a"), nil, func(b *bench) {
+		begun := time.Now()
+		for range 20 {
+			b.tick()
+		}
+		if took := time.Since(begun); took != 0 {
+			b.t.Errorf("20 ticks took %v, want none to wait for the checks", took)
+		}
+	})
+}
+
+func TestConcurrencyIsBounded(t *testing.T) {
+	for _, tt := range []struct{ configured, processes, want int }{
+		{configured: 3, processes: 4, want: 3},
+		{configured: 0, processes: runner.DefaultConcurrency + 1, want: runner.DefaultConcurrency},
+	} {
+		var mu sync.Mutex
+		var now, most, runs int
+		check := func(context.Context, supervisor.Process) checks.Result {
+			mu.Lock()
+			now++
+			runs++
+			most = max(most, now)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return checks.Pass()
+		}
+		var names []string
+		for i := range tt.processes {
+			names = append(names, fmt.Sprint("p", i))
+		}
+		inBubble(t, check, web(names...), func(cfg *runner.Config) { cfg.Concurrency = tt.configured }, func(b *bench) {
+			b.tick()
+			b.wait(2 * time.Second)
+			if most != tt.want || runs != tt.processes {
+				t.Errorf("%d processes were checked, %d at once, want %d and %d", runs, most, tt.processes, tt.want)
+			}
+			b.wantLog(fmt.Sprintf("up to %d processes at once", tt.want))
+		})
+	}
+}
+
+// TestHangingProcessDoesNotBlindUs leaves a process whose checks go on out of
+// rounds, and goes on with the others.
+func TestHangingProcessDoesNotBlindUs(t *testing.T) {
+	var mu sync.Mutex
+	runs := make(map[string]int)
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		mu.Lock()
+		runs[p.Name]++
+		mu.Unlock()
+		if p.Name == "slow" {
+			time.Sleep(12 * time.Second)
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, web("slow", "fast"), nil, func(b *bench) {
+		for range 4 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if runs["slow"] != 2 || runs["fast"] != 4 {
+			t.Errorf("in four ticks fast was checked %d times and slow %d times, want 4 and 2", runs["fast"], runs["slow"])
+		}
+		if got := strings.Count(b.log.String(), "web:slow is left out"); got != 1 {
+			t.Errorf("told %d times that slow is left out, want once", got)
+		}
+	})
+}
+
+// TestRestartsDoNotWaitForEachOther restarts what fails at once although
+// another process takes 12 s to stop and a third one is still being checked.
+func TestRestartsDoNotWaitForEachOther(t *testing.T) {
+	check := func(ctx context.Context, p supervisor.Process) checks.Result {
+		switch {
+		case p.Name == "hangs":
+			time.Sleep(time.Minute)
+		case p.PID <= 1003:
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+	programs := web("stubborn", "quick", "hangs")
+	programs[0].StopTakes, programs[0].StopWait = 12*time.Second, 20*time.Second
+	inBubble(t, check, programs, nil, func(b *bench) {
+		b.tick()
+		b.wait(2 * time.Second)
+		b.wantStarts("web:quick", 2)
+		for range 3 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		b.wantStarts("web:stubborn", 2)
+		if got := b.Process("web:stubborn").State; got != supervisor.Running {
+			t.Errorf("the one that takes 12 s to stop is %v", got)
+		}
+	})
+}
+
+func TestUnknownDoesNotRestart(t *testing.T) {
+	tests := []struct {
+		name  string
+		check checkFunc
+		log   string
+	}{
+		{"a check that cannot tell", func(context.Context, supervisor.Process) checks.Result {
+			return checks.Unsure(errors.New("no port in the name"))
+		}, `level=WARN msg="web:a unknown: test: no port in the name"`},
+		{"a check that panics", func(context.Context, supervisor.Process) checks.Result {
+			panic("oh no")
+		}, `level=WARN msg="web:a unknown: test: the check panicked: oh no"`},
+		{"the zero result", func(context.Context, supervisor.Process) checks.Result {
+			return checks.Result{}
+		}, `level=WARN msg="web:a unknown: test: the check gave no reason"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, tt.check, web("a"), nil, func(b *bench) {
+				for range 65 * 12 { // an hour and five minutes
+					b.tick()
+					b.wait(5 * time.Second)
+				}
+				b.wantStarts("web:a", 1)
+				b.wantLog(tt.log)
+				if got := strings.Count(b.log.String(), "level=WARN"); got != 2 {
+					t.Errorf("told %d times in an hour and five minutes, want when it began and once more", got)
+				}
+			})
+		})
+	}
+}
+
+func TestUnhealthyBeatsUnknown(t *testing.T) {
+	unsure := checkFunc(func(context.Context, supervisor.Process) checks.Result { return checks.Unsure(errors.New("?")) })
+	inBubble(t, failFirst("a"), web("a"), func(cfg *runner.Config) {
+		cfg.Checks = append([]checks.Check{checks.Func("first", func(context.Context, supervisor.Process) error { return nil }), named{"unsure", unsure}}, cfg.Checks...)
+	}, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second)
+		b.wantStarts("web:a", 2)
+	})
+}
+
+type named struct {
+	name string
+	checkFunc
+}
+
+func (n named) Name() string { return n.name }
+
+// TestSupervisordCannotBeAsked tells of trouble when it begins, when it
+// changes and when it ends, and not at each tick.
+func TestSupervisordCannotBeAsked(t *testing.T) {
+	inBubble(t, pass, web("a"), nil, func(b *bench) {
+		b.Intercept(func(supervisortest.Call) supervisortest.Fate { return supervisortest.Fate{Status: 500} })
+		for range 10 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		b.Intercept(func(supervisortest.Call) supervisortest.Fate { return supervisortest.Fate{Status: 401} })
+		b.tick()
+		b.Intercept(nil)
+		b.tick()
+		for text, want := range map[string]int{
+			"level=ERROR": 2, "HTTP 500": 1, "401 Unauthorized: supervisord does not hand its credentials": 1, "the trouble has ended": 1,
+		} {
+			if got := strings.Count(b.log.String(), text); got != want {
+				t.Errorf("the log has %q %d times, want %d:\n%s", text, got, want, b.log)
+			}
+		}
+	})
+}
+
+func TestShuttingDownEndsOnlyTheRound(t *testing.T) {
+	inBubble(t, fail, web("a"), nil, func(b *bench) {
+		b.Shutdown()
+		b.tick()
+		b.wait(5 * time.Second)
+		b.tick()
+		b.wantStarts("web:a", 1)
+		b.wantLog("no round: supervisord is shutting down")
+		b.wantNotInLog("level=ERROR")
+	})
+}
+
+func TestEnding(t *testing.T) {
+	hang := func(ctx context.Context, _ supervisor.Process) checks.Result {
+		<-ctx.Done()
+		return checks.Fail(ctx.Err()) // which is not about the process
+	}
+	deaf := func(context.Context, supervisor.Process) checks.Result {
+		time.Sleep(10 * time.Second)
+		return checks.Fail(errors.New("too late"))
+	}
+	always := func(check checkFunc) func() checkFunc { return func() checkFunc { return check } }
+	stubborn := web("a")
+	stubborn[0].StopTakes = 4 * time.Second
+	ways := map[string]func(b *bench){
+		"SIGTERM": func(b *bench) { b.stop(errors.New("told to by SIGTERM")) },
+		"EOF":     func(b *bench) { b.Hangup() },
+	}
+	tests := []struct {
+		name     string
+		check    func() checkFunc
+		programs []supervisortest.Program
+		wait     time.Duration // after the tick
+		within   time.Duration
+		starts   int
+	}{
+		{name: "idle", check: always(pass), programs: web("a"), wait: time.Second, starts: 1},
+		{name: "in the middle of a check", check: always(hang), programs: web("a"), wait: time.Second, starts: 1},
+		{name: "in the middle of a check that does not listen", check: always(deaf), programs: web("a"), wait: time.Second, within: time.Second, starts: 1},
+		{name: "in the middle of a restart, while it stops", check: always(fail), programs: stubborn, wait: time.Second, within: 3250 * time.Millisecond, starts: 2},
+		{name: "in the middle of a restart, while it starts", check: func() checkFunc { return failFirst("a") }, programs: stubborn, wait: 4500 * time.Millisecond, within: 250 * time.Millisecond, starts: 2},
+	}
+	for _, tt := range tests {
+		for way, end := range ways {
+			t.Run(way+" "+tt.name, func(t *testing.T) {
+				inBubble(t, tt.check(), tt.programs, nil, func(b *bench) {
+					b.tick()
+					b.wait(tt.wait)
+					end(b)
+					err, took := b.end()
+					if err != nil || took > tt.within {
+						t.Errorf("Run: %v after %v, want nil within %v", err, took, tt.within)
+					}
+					b.wait(20 * time.Second)
+					b.wantStarts("web:a", tt.starts)
+					if got := b.Process("web:a").State; got != supervisor.Running {
+						t.Errorf("web:a is %v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestEndsWhenSupervisordForgetsIt(t *testing.T) {
+	inBubble(t, pass, web("a"), nil, func(b *bench) {
+		b.tick()
+		if err, took := b.end(); !errors.Is(err, listener.ErrSilent) || took != 15*time.Second {
+			t.Errorf("Run: %v after %v, want ErrSilent after three periods", err, took)
+		}
+	})
+}
+
+func TestSelection(t *testing.T) {
+	programs := []supervisortest.Program{
+		{Group: "web", Name: "a"}, {Group: "web", Name: "b"}, {Group: "db", Name: "a"}, {Name: "single"},
+		{Name: "lis", Listener: true},
+		{Name: "ours", Command: "/opt/bin/supervisor_tcp_check -n x -p 80"},
+		{Name: "wrapped", Command: `sh -c "exec env A=1 /opt/bin/supervisor_http_check -n x"`},
+	}
+	tests := []struct {
+		name              string
+		groups, processes []string
+		self              string
+		want              []string
+	}{
+		{name: "a group", groups: []string{"web"}, want: []string{"web:a", "web:b"}},
+		{name: "two groups", groups: []string{"web", "db"}, want: []string{"db:a", "web:a", "web:b"}},
+		{name: "a bare name", processes: []string{"single"}, want: []string{"single"}},
+		{name: "a bare name that is in a group", processes: []string{"a"}},
+		{name: "a name in a group", processes: []string{"db:a"}, want: []string{"db:a"}},
+		{name: "a whole group as a process", processes: []string{"web:*"}, want: []string{"web:a", "web:b"}},
+		{name: "a whole group, briefly", processes: []string{"web:"}, want: []string{"web:a", "web:b"}},
+		{name: "a process beats groups", groups: []string{"web"}, processes: []string{"db:a", "single"}, want: []string{"db:a", "single"}},
+		{name: "nothing: all but listeners", want: []string{"db:a", "single", "web:a", "web:b"}},
+		{name: "a listener that is named", processes: []string{"lis"}, want: []string{"lis"}},
+		{name: "never ourselves", processes: []string{"lis", "single"}, self: "lis", want: []string{"single"}},
+		{name: "never ourselves, by group", groups: []string{"web"}, self: "web:b", want: []string{"web:a"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.self != "" {
+				group, name := supervisor.SplitNamespec(tt.self)
+				t.Setenv("SUPERVISOR_GROUP_NAME", group)
+				t.Setenv("SUPERVISOR_PROCESS_NAME", name)
+			}
+			var mu sync.Mutex
+			var got []string
+			check := func(_ context.Context, p supervisor.Process) checks.Result {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, p.Namespec())
+				return checks.Pass()
+			}
+			inBubble(t, check, programs, func(cfg *runner.Config) { cfg.Groups, cfg.Processes = tt.groups, tt.processes }, func(b *bench) {
+				b.tick()
+				slices.Sort(got)
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("checked %q, want %q", got, tt.want)
+				}
+				if tt.want == nil {
+					b.wantLog(`no process matches`)
+				}
+				if len(tt.groups)+len(tt.processes) == 0 {
+					b.wantLog(`level=WARN msg="neither -g nor -N was given: every process is watched: web:a, web:b, db:a, single; ` +
+						`left out: lis (it looks like an event listener (priority -1)), ours (its command runs supervisor_tcp_check), ` +
+						`wrapped (its command runs supervisor_http_check)"`)
+				}
+			})
+		})
+	}
+}
+
+func TestSelectorThatMatchesNothing(t *testing.T) {
+	inBubble(t, pass, web("a"), func(cfg *runner.Config) { cfg.Processes = []string{"web:a", "web:b"} }, func(b *bench) {
+		count := func(want int) {
+			t.Helper()
+			if got := strings.Count(b.log.String(), `no process matches \"web:b\"`); got != want {
+				t.Errorf("warned %d times, want %d", got, want)
+			}
+		}
+		for range 3 {
+			b.tick()
+		}
+		count(1)
+		b.Add(supervisortest.Program{Group: "web", Name: "b"})
+		b.tick()
+		b.wantLog(`there is a process now that matches \"web:b\"`)
+		b.Remove("web:b")
+		b.tick()
+		b.tick()
+		count(2)
+	})
+}
+
+func TestOnlyRunningProcessesAreChecked(t *testing.T) {
+	programs := web("a")
+	programs[0].Stopped = true
+	inBubble(t, fail, programs, nil, func(b *bench) {
+		b.tick()
+		b.wantStarts("web:a", 0)
+		b.wantNotInLog("unhealthy")
+	})
+}
+
+// TestChangesDuringACheck has somebody act on a process while its check, which
+// will fail, goes on.
+func TestChangesDuringACheck(t *testing.T) {
+	tests := []struct {
+		name   string
+		act    func(b *bench)
+		starts int
+	}{
+		{"restarted by somebody else", func(b *bench) { b.Exit("web:a", true) }, 2},
+		{"stopped by the operator", func(b *bench) { b.Operator(supervisortest.OperatorStop, "web:a") }, 1},
+		{"ended", func(b *bench) { b.Exit("web:a", false) }, 1},
+		{"gone", func(b *bench) { b.Remove("web:a") }, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			check := func(context.Context, supervisor.Process) checks.Result {
+				time.Sleep(4 * time.Second)
+				return checks.Fail(errors.New("no answer"))
+			}
+			inBubble(t, check, web("a"), nil, func(b *bench) {
+				b.tick()
+				b.wait(2 * time.Second)
+				tt.act(b)
+				b.wait(2 * time.Minute)
+				b.wantStarts("web:a", tt.starts)
+				b.wantLog("level=INFO msg=\"web:a not restarted: ")
+			})
+		})
+	}
+}
+
+func TestDryRun(t *testing.T) {
+	inBubble(t, fail, web("a"), func(cfg *runner.Config) { cfg.DryRun, cfg.StateDir = true, "/dev/null/nothing" }, func(b *bench) {
+		b.tick()
+		b.wantStarts("web:a", 1)
+		b.wantLog(`level=WARN msg="web:a would be restarted (pid 1001), but this is a dry run: test: it is broken"`)
+	})
+}
+
+// TestListenerResumes has a listener find what one before it left.
+func TestListenerResumes(t *testing.T) {
+	dir := t.TempDir()
+	os.Chmod(dir, 0o700)
+	synctest.Test(t, func(t *testing.T) {
+		programs := web("a")
+		programs[0].StopTakes = 20 * time.Second
+		programs[0].StopWait = 30 * time.Second
+		srv := supervisortest.NewServer(supervisor.Python, programs...)
+		defer srv.Close()
+		log := new(buffer)
+		start := func(ctx context.Context, check checkFunc) chan error {
+			stdin, stdout := srv.Listener()
+			done := make(chan error, 1)
+			go func() {
+				done <- runner.Run(ctx, runner.Config{
+					Groups: []string{"web"}, Checks: []checks.Check{check}, Server: srv.Config(), StateDir: dir,
+					Stdin: stdin, Stdout: stdout, Log: slog.New(slog.NewTextHandler(log, nil)),
+				})
+				stdin.Close()
+				stdout.Close()
+			}()
+			return done
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		first := start(ctx, fail)
+		if err := srv.Tick(5 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		stop() // ten seconds are not enough to stop web:a
+		if err := <-first; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if !strings.Contains(log.String(), "the next listener finishes it") {
+			t.Errorf("the log does not say what is open:\n%s", log)
+		}
+		ctx, stop = context.WithCancel(t.Context())
+		second := start(ctx, pass)
+		time.Sleep(time.Minute)
+		if got := srv.Process("web:a").State; got != supervisor.Running || srv.Starts("web:a") != 2 {
+			t.Errorf("web:a is %v after %d starts, want RUNNING after 2; the log:\n%s", got, srv.Starts("web:a"), log)
+		}
+		stop()
+		<-second
+	})
+}
+
+func TestSinks(t *testing.T) {
+	sink := &memorySink{}
+	inBubble(t, failFirst("a"), web("a"), func(cfg *runner.Config) { cfg.Sinks = []record.Sink{sink} }, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second)
+		b.stop(nil)
+		b.end()
+		var got []string
+		for _, r := range sink.records {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Kind, r.Status, r.Action)))
+		}
+		want := []string{"check_result unhealthy", "transition unhealthy", "restart  stopping", "restart  starting", "restart  running"}
+		if !slices.Equal(got, want) || !sink.closed {
+			t.Errorf("got %q, closed %v, want %q", got, sink.closed, want)
+		}
+	})
+}
+
+func TestSlowSinkDoesNotHoldUsUp(t *testing.T) {
+	sink := &memorySink{pause: time.Hour}
+	inBubble(t, pass, web("a", "b", "c"), func(cfg *runner.Config) { cfg.Sinks = []record.Sink{sink} }, func(b *bench) {
+		for range 500 { // 1,500 records for 1,024 places
+			b.tick()
+		}
+		b.stop(nil)
+		if _, took := b.end(); took > 2*time.Second {
+			t.Errorf("took %v to end", took)
+		}
+		b.wantLog("records dropped at the end")
+		time.Sleep(2000 * time.Hour)
+	})
+}
+
+type memorySink struct {
+	records []record.Record
+	pause   time.Duration
+	closed  bool
+}
+
+func (s *memorySink) Write(_ context.Context, r record.Record) error {
+	time.Sleep(s.pause)
+	s.records = append(s.records, r)
+	return nil
+}
+
+func (s *memorySink) Close() error {
+	s.closed = true
+	return nil
+}
+
+func TestBadConfig(t *testing.T) {
+	check := []checks.Check{checkFunc(pass)}
+	server := supervisor.Config{URL: "http://127.0.0.1:9"}
+	tests := []struct {
+		name string
+		cfg  runner.Config
+		want string
+	}{
+		{"no checks", runner.Config{Server: server}, "no checks"},
+		{"no address", runner.Config{Checks: check}, supervisor.ErrNoURL.Error()},
+		{"a bad process", runner.Config{Checks: check, Server: server, Processes: []string{":a"}}, `process name ":a": write NAME, GROUP:NAME or GROUP:*`},
+		{"a bad group", runner.Config{Checks: check, Server: server, Groups: []string{"web:a"}}, `process group "web:a": write the name of a group`},
+		{"a bad state folder", runner.Config{Checks: check, Server: server, StateDir: "/dev/null"}, "the state folder cannot be used: mkdir /dev/null: not a directory"},
+	}
+	t.Setenv("SUPERVISOR_SERVER_URL", "")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.Stdin, tt.cfg.Stdout = strings.NewReader(""), io.Discard
+			err := runner.Run(t.Context(), tt.cfg)
+			var config *runner.ConfigError
+			if !errors.As(err, &config) || err.Error() != tt.want {
+				t.Errorf("got %v, want the ConfigError %q", err, tt.want)
+			}
+		})
+	}
+}
