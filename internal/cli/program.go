@@ -1,0 +1,261 @@
+// Package cli has the small command-line programs, each a function that takes
+// its arguments and streams and returns its exit status. They read the command
+// lines of supervisor_checks' programs of the same names.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+)
+
+// Version is what --version prints.
+const Version = "0.1.0"
+
+// Exit statuses.
+const (
+	exitOK        = 0
+	exitUnhealthy = 1 // of --once; for a listener: it cannot go on
+	exitUsage     = 2
+	exitUnknown   = 3 // of --once
+)
+
+// streams are a program's standard streams.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is an error of the command line.
+type usageError struct{ error }
+
+// program is a command with its options in sections, as --help shows them.
+type program struct {
+	*cobra.Command
+	sections []section
+}
+
+type section struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+// newProgram returns a program whose command line is use.
+func newProgram(use, short, long string) *program {
+	p := &program{Command: &cobra.Command{
+		Use:               use,
+		Short:             short,
+		Long:              long,
+		Args:              noArguments,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Version:           Version,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}}
+	p.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	p.SetUsageFunc(func(c *cobra.Command) error {
+		fmt.Fprintf(c.OutOrStderr(), "Usage:\n  %s\n", c.UseLine())
+		for _, s := range p.sections {
+			fmt.Fprintf(c.OutOrStderr(), "\n%s:\n%s", s.title, s.flags.FlagUsagesWrapped(100))
+		}
+		return nil
+	})
+	p.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	p.DisableFlagsInUseLine = true
+	return p
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unrecognized arguments: %s", strings.Join(args, " "))}
+	}
+	return nil
+}
+
+// section adds options under a title of their own.
+func (p *program) section(title string, define func(*pflag.FlagSet)) {
+	flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
+	flags.SortFlags = false
+	define(flags)
+	p.sections = append(p.sections, section{title, flags})
+	p.Flags().AddFlagSet(flags)
+}
+
+// run parses args, calls do, and turns what it returns into an exit status and,
+// if it is an error, a line that says what is wrong.
+func (p *program) run(args []string, std streams, do func(context.Context) (int, error)) int {
+	p.section("This program", func(f *pflag.FlagSet) {
+		f.BoolP("help", "h", false, "print this and exit")
+		f.Bool("version", false, "print the version and exit")
+	})
+	status := exitOK
+	p.RunE = func(c *cobra.Command, _ []string) error {
+		if err := p.missing(); err != nil {
+			return err
+		}
+		var err error
+		status, err = do(c.Context())
+		return err
+	}
+	p.SetIn(std.in)
+	p.SetOut(std.out)
+	p.SetErr(std.err)
+	args, err := expandPrefixes(p.Flags(), args)
+	if err == nil {
+		p.SetArgs(args)
+		err = p.ExecuteContext(context.Background())
+	}
+	if err == nil {
+		return status
+	}
+	name := p.Name()
+	var refused *checks.ConfigError
+	var usage usageError
+	var config *runner.ConfigError
+	switch {
+	case errors.As(err, &refused):
+		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(refused.Field), refused.Err)
+	default:
+		fmt.Fprintf(std.err, "%s: error: %v\n", name, err)
+	}
+	if errors.As(err, &usage) || errors.As(err, &refused) {
+		fmt.Fprintf(std.err, "See %s --help.\n", name)
+	}
+	if errors.As(err, &usage) || errors.As(err, &refused) || errors.As(err, &config) {
+		return exitUsage
+	}
+	return max(status, 1)
+}
+
+// required marks an option that must be given.
+func required(f *pflag.FlagSet, name string) {
+	f.SetAnnotation(name, "required", nil)
+}
+
+// missing returns an error that names the required options that were not given.
+func (p *program) missing() error {
+	var names []string
+	for _, s := range p.sections {
+		s.flags.VisitAll(func(f *pflag.Flag) {
+			if _, required := f.Annotations["required"]; required && !f.Changed {
+				names = append(names, optionName(f))
+			}
+		})
+	}
+	if len(names) > 0 {
+		return usageError{fmt.Errorf("the following arguments are required: %s", strings.Join(names, ", "))}
+	}
+	return nil
+}
+
+func optionName(f *pflag.Flag) string {
+	if f.Shorthand != "" {
+		return "-" + f.Shorthand + "/--" + f.Name
+	}
+	return "--" + f.Name
+}
+
+// option names the option for a field of a check's configuration.
+func (p *program) option(field string) string {
+	named := "--" + field
+	p.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name == field && named == "--"+field || slices.Contains(f.Annotations["field"], field) {
+			named = optionName(f)
+		}
+	})
+	return "argument " + named
+}
+
+// field tells that an option is for a field of another name.
+func field(f *pflag.FlagSet, name, field string) {
+	f.SetAnnotation(name, "field", []string{field})
+}
+
+// added marks a long option that supervisor_checks does not have, so that it
+// cannot make a prefix ambiguous that is none there.
+func added(f *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		f.SetAnnotation(name, "added", nil)
+	}
+}
+
+// expandPrefixes writes long options out that were shortened, as Python's
+// argparse allows: --time for --timeout.
+func expandPrefixes(flags *pflag.FlagSet, args []string) ([]string, error) {
+	expanded := slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		word, isLong := strings.CutPrefix(arg, "--")
+		name, value, hasValue := strings.Cut(word, "=")
+		if !isLong || name == "" || flags.Lookup(name) != nil {
+			continue
+		}
+		var ours, theirs []string
+		flags.VisitAll(func(f *pflag.Flag) {
+			if !strings.HasPrefix(f.Name, name) {
+				return
+			}
+			if _, isAdded := f.Annotations["added"]; isAdded {
+				ours = append(ours, f.Name)
+			} else {
+				theirs = append(theirs, f.Name)
+			}
+		})
+		candidates := theirs
+		if len(theirs) == 0 {
+			candidates = ours
+		}
+		switch len(candidates) {
+		case 0: // the parser refuses it
+		case 1:
+			expanded[i] = "--" + candidates[0]
+			if hasValue {
+				expanded[i] += "=" + value
+			}
+		default:
+			slices.Sort(candidates)
+			return nil, usageError{fmt.Errorf("ambiguous option: --%s could be --%s", name, strings.Join(candidates, ", --"))}
+		}
+	}
+	return expanded, nil
+}
+
+// newLog returns the log that --log-format and --log-level ask for.
+func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
+	var opts slog.HandlerOptions
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil || strings.ContainsAny(level, "+-") {
+		return nil, usageError{fmt.Errorf("argument --log-level: %q is none of debug, info, warn, error", level)}
+	}
+	opts.Level = l
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, &opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &opts)), nil
+	}
+	return nil, usageError{fmt.Errorf("argument --log-format: %q is neither text nor json", format)}
+}
+
+// readSecret reads a secret from the first line of a file.
+func readSecret(option, path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", usageError{fmt.Errorf("argument --%s: %w", option, err)}
+	}
+	secret, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(secret, "\r"), nil
+}
