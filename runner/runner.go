@@ -285,6 +285,9 @@ func (r *runner) contact(ctx context.Context) {
 			return
 		}
 	}
+	if flavour, err := r.client.Flavour(ctx); err == nil {
+		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))
+	}
 	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellStep(s, time.Time{}) }, func(p supervisor.Process, err error) {
 		level := slog.LevelError
 		var changed *supervisor.ChangedError

@@ -27,7 +27,6 @@ import (
 type bench struct {
 	*supervisortest.Server
 	t      *testing.T
-	check  checkFunc
 	log    *buffer
 	stop   context.CancelCauseFunc
 	result chan error
@@ -58,13 +57,14 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// inBubble runs a test against a listener with one check under a Python
-// supervisord with those processes. configure may be nil.
-func inBubble(t *testing.T, check checkFunc, programs []supervisortest.Program, configure func(*runner.Config), test func(b *bench)) {
+// inBubble runs a test against a listener with one check under a supervisord,
+// Python's unless a flavour is given, with those processes. configure may be nil.
+func inBubble(t *testing.T, check checkFunc, programs []supervisortest.Program, configure func(*runner.Config), test func(b *bench), flavour ...supervisor.Flavour) {
 	t.Helper()
+	flavour = append(flavour, supervisor.Python)
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{
-			Server: supervisortest.NewServer(supervisor.Python, programs...),
+			Server: supervisortest.NewServer(flavour[0], programs...),
 			t:      t,
 			log:    new(buffer),
 			result: make(chan error, 1),
@@ -114,10 +114,11 @@ func (b *bench) wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// end waits for the listener to end and returns its error and how long it took.
-func (b *bench) end() (error, time.Duration) {
+// end waits for the listener to end and returns how long it took and its error.
+func (b *bench) end() (time.Duration, error) {
 	begun := time.Now()
-	return <-b.result, time.Since(begun)
+	err := <-b.result
+	return time.Since(begun), err
 }
 
 func (b *bench) wantLog(want string) {
@@ -145,7 +146,7 @@ func (b *bench) wantStarts(namespec string, want int) {
 func web(names ...string) []supervisortest.Program {
 	var programs []supervisortest.Program
 	for _, name := range names {
-		programs = append(programs, supervisortest.Program{Group: "web", Name: name, StartSecs: time.Second})
+		programs = append(programs, supervisortest.Program{Group: "web", Name: name, StartTakes: time.Second})
 	}
 	return programs
 }
@@ -186,6 +187,31 @@ func TestFailingProcessIsRestarted(t *testing.T) {
 		} {
 			b.wantLog(line)
 		}
+	})
+}
+
+// TestGoSupervisord has the flavour that answers faults and calls what has
+// stopped BACKOFF.
+func TestGoSupervisord(t *testing.T) {
+	inBubble(t, failFirst("a"), web("a", "b"), func(cfg *runner.Config) { cfg.Groups = nil }, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second)
+		b.wantStarts("web:a", 2)
+		b.wantStarts("web:b", 1)
+		b.wantNotInLog("level=ERROR")
+	}, supervisor.Go)
+}
+
+func TestHostileNames(t *testing.T) {
+	names := []string{"100%d", "a b", "<b>&amp;", `"quoted" 'both'`, "größe-日本", "-dash", `a\b`, "..", "dir+1", strings.Repeat("long", 60)}
+	inBubble(t, failFirst(names...), web(names...), nil, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second)
+		for _, name := range names {
+			b.wantStarts("web:"+name, 2)
+		}
+		b.wantNotInLog("level=ERROR")
+		b.wantNotInLog("%!")
 	})
 }
 
@@ -439,7 +465,7 @@ func TestEnding(t *testing.T) {
 					b.tick()
 					b.wait(tt.wait)
 					end(b)
-					err, took := b.end()
+					took, err := b.end()
 					if err != nil || took > tt.within {
 						t.Errorf("Run: %v after %v, want nil within %v", err, took, tt.within)
 					}
@@ -457,7 +483,7 @@ func TestEnding(t *testing.T) {
 func TestEndsWhenSupervisordForgetsIt(t *testing.T) {
 	inBubble(t, pass, web("a"), nil, func(b *bench) {
 		b.tick()
-		if err, took := b.end(); !errors.Is(err, listener.ErrSilent) || took != 15*time.Second {
+		if took, err := b.end(); !errors.Is(err, listener.ErrSilent) || took != 15*time.Second {
 			t.Errorf("Run: %v after %v, want ErrSilent after three periods", err, took)
 		}
 	})
@@ -667,7 +693,7 @@ func TestSlowSinkDoesNotHoldUsUp(t *testing.T) {
 			b.tick()
 		}
 		b.stop(nil)
-		if _, took := b.end(); took > 2*time.Second {
+		if took, _ := b.end(); took > 2*time.Second {
 			t.Errorf("took %v to end", took)
 		}
 		b.wantLog("records dropped at the end")

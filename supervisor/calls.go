@@ -59,7 +59,6 @@ type info struct {
 	State       int    `xmlrpc:"state"`
 	PID         int    `xmlrpc:"pid"`
 	Description string `xmlrpc:"description"`
-	SpawnErr    string `xmlrpc:"spawnerr"`
 }
 
 func (i info) process() Process {
@@ -72,9 +71,6 @@ func (i info) process() Process {
 		Stopped:     instant(i.Stop),
 		Now:         instant(i.Now),
 		Description: i.Description,
-	}
-	if i.SpawnErr != "" {
-		p.Description = i.SpawnErr
 	}
 	if p.PID != 0 && !p.Started.IsZero() {
 		p.Uptime = max(0, p.Now.Sub(p.Started))

@@ -111,7 +111,11 @@ func NewClient(cfg Config) (*Client, error) {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return cfg.Dial(ctx) }
 	}
 	c.transport = &http.Transport{
-		DialContext:        dial,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, c.timeout) // a Transport lets it outlive the call
+			defer cancel()
+			return dial(ctx, network, address)
+		},
 		DisableKeepAlives:  true,
 		DisableCompression: true,
 	}

@@ -410,6 +410,25 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+func TestEachCallHasAConnectionOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := supervisortest.NewServer(supervisor.Python)
+		defer s.Close()
+		cfg, dials := s.Config(), 0
+		dial := cfg.Dial
+		cfg.Dial = func(ctx context.Context) (net.Conn, error) {
+			dials++
+			return dial(ctx)
+		}
+		c := newClient(t, cfg)
+		for want := 1; want <= 3; want++ {
+			if _, err := c.PID(t.Context()); err != nil || dials != want {
+				t.Fatalf("%d connections, error %v, want %d", dials, err, want)
+			}
+		}
+	})
+}
+
 func TestNoConnectionInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, supervisor.Config{URL: address, Dial: func(context.Context) (net.Conn, error) {

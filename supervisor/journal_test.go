@@ -85,7 +85,7 @@ func TestKilledAtEachCall(t *testing.T) {
 func killAt(t *testing.T, flavour supervisor.Flavour, number int, after, fails bool) bool {
 	t.Helper()
 	srv := supervisortest.NewServer(flavour, supervisortest.Program{
-		Group: "web", Name: "worker", StopTakes: 30 * time.Millisecond, StartSecs: 60 * time.Millisecond,
+		Group: "web", Name: "worker", StopTakes: 30 * time.Millisecond, StartTakes: 60 * time.Millisecond,
 		Startup: 10 * time.Millisecond, Fails: func(start int) bool { return fails && start == 2 },
 	})
 	defer srv.Close()
@@ -230,7 +230,7 @@ func TestResume(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, supervisor.Python, supervisortest.Program{StartSecs: time.Second})
+				b := newBench(t, supervisor.Python, supervisortest.Program{StartTakes: time.Second})
 				before := b.process()
 				text := fmt.Sprintf(`{"group":"web","name":"worker","pid":%d,"started":%d,"at":%d,"stop_wait":10,"supervisord_pid":1000,"boot_id":%q`,
 					before.PID, before.Started.Unix(), before.Now.Unix(), strings.TrimSpace(string(boot)))

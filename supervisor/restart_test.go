@@ -96,7 +96,7 @@ func (b *bench) wantJournal(want int) {
 
 func TestRestart(t *testing.T) {
 	both(t, func(t *testing.T, flavour supervisor.Flavour) {
-		b := newBench(t, flavour, supervisortest.Program{StartSecs: time.Second, StopTakes: 2 * time.Second})
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: time.Second, StopTakes: 2 * time.Second})
 		begun := time.Now()
 		b.wantRestarted()
 		if took := time.Since(begun); took < 3*time.Second || took > 3500*time.Millisecond {
@@ -155,11 +155,11 @@ func TestRestartWithFaults(t *testing.T) {
 			"startProcess": first(2, supervisortest.Fate{Delay: time.Minute, LoseCall: true}),
 		}},
 		{name: "the process fails to start twice", program: supervisortest.Program{
-			StartSecs: time.Second, Startup: 100 * time.Millisecond,
+			StartTakes: time.Second, Startup: 100 * time.Millisecond,
 			Fails: func(start int) bool { return start == 2 || start == 3 },
 		}},
 		{name: "supervisord itself tries again", program: supervisortest.Program{
-			StartSecs: time.Second, Startup: 100 * time.Millisecond, Retries: 3,
+			StartTakes: time.Second, Startup: 100 * time.Millisecond, Retries: 3,
 			Fails: func(start int) bool { return start == 2 || start == 3 },
 		}},
 		{name: "the process is killed in the end", program: supervisortest.Program{
@@ -185,7 +185,7 @@ func TestRestartWithFaults(t *testing.T) {
 func TestStartThatNeverWorks(t *testing.T) {
 	both(t, func(t *testing.T, flavour supervisor.Flavour) {
 		b := newBench(t, flavour, supervisortest.Program{
-			StartSecs: time.Second, Startup: 100 * time.Millisecond, Fails: func(start int) bool { return start > 1 },
+			StartTakes: time.Second, Startup: 100 * time.Millisecond, Fails: func(start int) bool { return start > 1 },
 		})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		starts := 0
@@ -248,11 +248,11 @@ func TestOperatorActsDuringRestart(t *testing.T) {
 		{"stops it just before us", supervisortest.Program{}, "getAllConfigInfo",
 			func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped},
 		{"stops it while it fails to start", supervisortest.Program{
-			StartSecs: 10 * time.Second, Startup: 9 * time.Second, Fails: func(start int) bool { return start > 1 },
+			StartTakes: 10 * time.Second, Startup: 9 * time.Second, Fails: func(start int) bool { return start > 1 },
 		}, "startProcess", func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped},
 		{"starts it before us", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
 			func(b *bench) {
-				time.AfterFunc(time.Second, func() { b.Operator(supervisortest.OperatorStart, worker) })
+				time.AfterFunc(time.Second+time.Millisecond, func() { b.Operator(supervisortest.OperatorStart, worker) })
 			}, supervisor.Running},
 		{"takes it out of the configuration", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
 			func(b *bench) { b.Remove(worker) }, supervisor.Stopped},
@@ -312,7 +312,7 @@ func TestToldToEnd(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: 4 * time.Second, StartSecs: 2 * time.Second})
+				b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: 4 * time.Second, StartTakes: 2 * time.Second})
 				if tt.fates != nil {
 					b.Intercept(tt.fates)
 				}
@@ -361,7 +361,7 @@ func TestSupervisordShutsDown(t *testing.T) {
 
 func TestOneRestartAtATime(t *testing.T) {
 	both(t, func(t *testing.T, flavour supervisor.Flavour) {
-		b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second, StartSecs: time.Second})
+		b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second, StartTakes: time.Second})
 		other, err := supervisor.NewRestarter(t.Context(), b.client, b.dir) // of another listener
 		if err != nil {
 			t.Fatal(err)
@@ -388,7 +388,7 @@ func TestManyRestartsShareOnePoller(t *testing.T) {
 		b := newBench(t, supervisor.Python, supervisortest.Program{})
 		const many = 50
 		for i := range many {
-			b.Add(supervisortest.Program{Group: "many", Name: fmt.Sprintf("p%d", i), StopTakes: 5 * time.Second, StartSecs: 5 * time.Second})
+			b.Add(supervisortest.Program{Group: "many", Name: fmt.Sprintf("p%d", i), StopTakes: 5 * time.Second, StartTakes: 5 * time.Second})
 		}
 		before := len(b.Calls())
 		done := make(chan error)

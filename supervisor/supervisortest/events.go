@@ -25,11 +25,10 @@ type pool struct {
 	changed *sync.Cond
 	buffer  []event
 	serial  int
-	asked   int // events given to Send
-	done    int // events answered or dropped
-	dropped int
-	ended   error // why there is no conversation any more
-	stdin   *io.PipeWriter
+	asked   int            // events given to Send
+	done    int            // events answered or dropped
+	ended   error          // why there is no conversation any more
+	stdin   *io.PipeWriter // of the newest listener
 	stdout  *io.PipeReader
 }
 
@@ -51,7 +50,7 @@ func (s *Server) Listener() (stdin io.ReadCloser, stdout io.WriteCloser) {
 	inRead, inWrite := io.Pipe()
 	outRead, outWrite := io.Pipe()
 	p := s.events
-	p.hangUp()
+	p.close()
 	p.mu.Lock()
 	p.stdin, p.stdout, p.ended = inWrite, outRead, nil
 	p.mu.Unlock()
@@ -69,7 +68,7 @@ func (s *Server) Tick(period time.Duration) error {
 
 // Send sends an event and returns when the listener has answered it OK, as it
 // must at once, whatever its checks do. The error says how the listener broke
-// the protocol or that it has ended.
+// the protocol or that it has ended; the event is then for the next listener.
 func (s *Server) Send(name, payload string) error {
 	p := s.events
 	p.mu.Lock()
@@ -78,7 +77,6 @@ func (s *Server) Send(name, payload string) error {
 	p.asked++
 	if len(p.buffer) == bufferSize {
 		p.buffer = p.buffer[1:] // Python's; the Go one drops the newest
-		p.dropped++
 		p.done++
 	}
 	p.buffer = append(p.buffer, event{p.serial, name, payload})
@@ -105,49 +103,80 @@ func (p *pool) hangUp() {
 	p.changed.Broadcast()
 }
 
+// close ends the conversation for good: nobody reads what the listener says.
+func (p *pool) close() {
+	p.hangUp()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stdout != nil {
+		p.stdout.Close()
+	}
+}
+
 // converse plays supervisord's part, which knows no mercy: one byte that it
 // does not expect, and the listener is never spoken to again.
-func (p *pool) converse(stdin io.Writer, stdout io.Reader) {
+func (p *pool) converse(stdin *io.PipeWriter, stdout *io.PipeReader) {
 	err := p.rounds(stdin, bufio.NewReader(stdout))
 	go io.Copy(io.Discard, stdout)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended == nil {
+	if p.stdin == stdin && p.ended == nil {
 		p.ended = err
 	}
 	p.changed.Broadcast()
 }
 
-func (p *pool) rounds(stdin io.Writer, stdout *bufio.Reader) error {
+func (p *pool) rounds(stdin *io.PipeWriter, stdout *bufio.Reader) error {
 	for {
 		if err := expect(stdout, "READY\n"); err != nil {
 			return err
 		}
-		p.mu.Lock()
-		for len(p.buffer) == 0 && p.ended == nil {
-			p.changed.Wait()
-		}
-		if p.ended != nil {
-			p.mu.Unlock()
-			return p.ended
-		}
-		e := p.buffer[0]
-		p.buffer = p.buffer[1:]
-		p.mu.Unlock()
-		if stdout.Buffered() > 0 {
-			return fmt.Errorf("the listener wrote unasked, it would be in UNKNOWN for good")
-		}
-		if _, err := io.WriteString(stdin, p.format(e)); err != nil {
+		e, err := p.next(stdin)
+		if err != nil {
 			return err
 		}
-		if err := expect(stdout, "RESULT 2\nOK"); err != nil {
-			return err
-		}
+		err = p.deliver(e, stdin, stdout)
 		p.mu.Lock()
-		p.done++
+		if err == nil {
+			p.done++
+		} else {
+			p.buffer = append([]event{e}, p.buffer...)
+		}
 		p.changed.Broadcast()
 		p.mu.Unlock()
+		if err != nil {
+			return err
+		}
 	}
+}
+
+// next waits for an event for the listener with that standard input.
+func (p *pool) next(stdin *io.PipeWriter) (event, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		switch {
+		case p.stdin != stdin:
+			return event{}, io.EOF
+		case p.ended != nil:
+			return event{}, p.ended
+		case len(p.buffer) > 0:
+			e := p.buffer[0]
+			p.buffer = p.buffer[1:]
+			return e, nil
+		}
+		p.changed.Wait()
+	}
+}
+
+func (p *pool) deliver(e event, stdin io.Writer, stdout *bufio.Reader) error {
+	if stdout.Buffered() > 0 {
+		return fmt.Errorf("the listener wrote unasked, it would be in UNKNOWN for good")
+	}
+	if _, err := io.WriteString(stdin, p.format(e)); err != nil {
+		return fmt.Errorf("the listener ended: %w", err)
+	}
+	return expect(stdout, "RESULT 2\nOK")
 }
 
 // format writes an event as the flavour writes it: `len` counts characters

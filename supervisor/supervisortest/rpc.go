@@ -360,7 +360,7 @@ func config(p *process) structure {
 		{"autostart", !p.Stopped}, {"directory", "none"}, {"uid", "none"}, {"command", p.Command},
 		{"exitcodes", []any{0}}, {"group", p.Group}, {"group_prio", groupPrio}, {"inuse", true},
 		{"killasgroup", false}, {"name", p.Name}, {"process_prio", 999}, {"redirect_stderr", false},
-		{"startretries", p.Retries}, {"startsecs", int(p.StartSecs / time.Second)},
+		{"startretries", p.Retries}, {"startsecs", int(p.StartTakes / time.Second)},
 		{"stdout_capture_maxbytes", 0}, {"stdout_events_enabled", false}, {"stdout_logfile", "none"},
 		{"stdout_logfile_backups", 10}, {"stdout_logfile_maxbytes", 52428800}, {"stdout_syslog", false},
 		{"stopsignal", 15}, {"stopwaitsecs", int(p.StopWait / time.Second)},

@@ -26,14 +26,14 @@ type Program struct {
 	Group string // "" means Name
 	Name  string
 
-	Command   string        // shown in the configuration. "" means /bin/NAME
-	Listener  bool          // an event listener with the default priorities
-	Stopped   bool          // not started with supervisord
-	StartSecs time.Duration // how long it is STARTING before it is RUNNING
-	Startup   time.Duration // after how much of that a failing start fails
-	StopTakes time.Duration // how long it takes to stop
-	StopWait  time.Duration // stopwaitsecs: after which it is killed. 0 means 10 s
-	Retries   int           // startretries, of supervisord's own. 0 means none
+	Command    string        // shown in the configuration. "" means /bin/NAME
+	Listener   bool          // an event listener with the default priorities
+	Stopped    bool          // not started with supervisord
+	StartTakes time.Duration // how long it is STARTING before it is RUNNING
+	Startup    time.Duration // after how much of that a failing start fails
+	StopTakes  time.Duration // how long it takes to stop
+	StopWait   time.Duration // stopwaitsecs: after which it is killed. 0 means 10 s
+	Retries    int           // startretries, of supervisord's own. 0 means none
 
 	// Fails, if set, tells whether a start fails, which supervisord itself
 	// began or was told to begin; the first start has number 1.
@@ -98,7 +98,7 @@ func NewServer(flavour supervisor.Flavour, programs ...Program) *Server {
 func (s *Server) Close() {
 	s.hangUp()
 	s.http.Close()
-	s.events.hangUp()
+	s.events.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.processes {
@@ -331,10 +331,10 @@ func (s *Server) spawn(p *process) {
 	switch {
 	case p.Fails != nil && p.Fails(p.starts):
 		s.after(p, p.Startup, func() { s.startFailed(p) })
-	case p.StartSecs == 0:
+	case p.StartTakes == 0:
 		p.state = supervisor.Running
 	default:
-		s.after(p, p.StartSecs, func() { p.state = supervisor.Running })
+		s.after(p, p.StartTakes, func() { p.state = supervisor.Running })
 	}
 	s.note()
 }

@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// TestExampleConfiguration runs examples/supervisord/supervisord.conf, with
+// other paths, ports and no minute between ticks, and has one of its workers go
+// bad. The log of that is the one that the README shows.
+func TestExampleConfiguration(t *testing.T) {
+	text, err := os.ReadFile("../../examples/supervisord/supervisord.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := consecutivePorts(t, 3)
+	config := string(text)
+	for _, change := range [][2]string{
+		{"file=/run/supervisor.sock\n", ""}, // the test has its own
+		{"chmod=0700 ", ""},
+		{"/usr/local/bin/web --port 800%(process_num)d", fmt.Sprintf("{self} worker %d%%(process_num)d", base/10)},
+		{"web_800%(process_num)d", fmt.Sprintf("web_%d%%(process_num)d", base/10)},
+		{"numprocs_start=1", fmt.Sprintf("numprocs_start=%d", base%10)},
+		{"/usr/local/bin/", "{bin}/"},
+		{"/var/log/web_http.log", "%(here)s/web_http.err"},
+		{"/var/log/web_heartbeat.log", "%(here)s/web_heartbeat.err"},
+		{"TICK_60 ", "TICK_5 "},
+		{"-t 5", "-t 5 --state-dir %(here)s/state"},
+		{"-t 30 -x", "-t 30 -x -d . --state-dir %(here)s/state"},
+	} {
+		if !strings.Contains(config, change[0]) {
+			t.Fatalf("the example has no %q any more", change[0])
+		}
+		config = strings.ReplaceAll(config, change[0], change[1])
+	}
+	config = strings.ReplaceAll(config, "\n                            ;", "\n;")
+	underEach(t, config, func(h *host) {
+		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		worker := fmt.Sprintf("web:web_%d", base)
+		before := h.running(worker)
+		h.spoil(before.PID)
+		h.restarted(before, 40*time.Second)
+		h.until("it is healthy again", 10*time.Second, func() bool {
+			return strings.Contains(h.log("web_http"), worker+" healthy again")
+		})
+		got := normalise(h.log("web_http"))
+		readme, err := os.ReadFile("../../README.md")
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(readme), "<!-- the log of TestExampleConfiguration -->\n```\n")
+		shown, _, found := strings.Cut(rest, "```\n")
+		if !found {
+			h.t.Fatal("the README does not show the log")
+		}
+		if want := normalise(shown); got != want {
+			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)
+		}
+	})
+}
+
+// normalise removes from a log what is different each time.
+func normalise(log string) string {
+	for _, change := range [][2]string{
+		{`time=\S+ `, ""}, {`(?m)^(.*watches .*\n)`, ""}, {`web_\d+`, "web_PORT"}, {`:\d{2,5}:`, ":PORT:"},
+		{`(pid|was|pid=|new_pid=)( ?)\d+`, "$1${2}PID"}, {`[\d.]+m?s\b`, "TIME"},
+	} {
+		log = regexp.MustCompile(change[0]).ReplaceAllString(log, change[1])
+	}
+	return log
+}
+
+// consecutivePorts returns the first of n free ports that differ in their last
+// digit only.
+func consecutivePorts(t *testing.T, n int) int {
+	t.Helper()
+next:
+	for range 100 {
+		first := freePorts(t, 1)[0]
+		if first%10+n > 10 {
+			continue
+		}
+		for port := first; port < first+n; port++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				continue next
+			}
+			l.Close()
+		}
+		return first
+	}
+	t.Fatal("no consecutive ports are free")
+	return 0
+}

@@ -1,0 +1,193 @@
+// Package realsupervisord runs a real supervisord, Python's, for tests.
+package realsupervisord
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+const (
+	startWithin = 20 * time.Second // until it answers
+	stopWithin  = 20 * time.Second // its processes have ten by default
+	poll        = 20 * time.Millisecond
+)
+
+// template is what every configuration begins with. The programs' output goes
+// nowhere unless their sections say otherwise.
+const template = `[unix_http_server]
+file=%s
+
+[supervisord]
+nodaemon=true
+logfile=/dev/null
+logfile_maxbytes=0
+loglevel=debug
+pidfile=%%(here)s/supervisord.pid
+childlogdir=%%(here)s
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+`
+
+// Find returns the paths of the supervisords to test with: those in SUPERVISORDS,
+// separated by colons, or else the one in PATH. It skips the test when there is
+// none.
+func Find(t testing.TB) []string {
+	t.Helper()
+	if list := os.Getenv("SUPERVISORDS"); list != "" {
+		return filepath.SplitList(list)
+	}
+	path, err := exec.LookPath("supervisord")
+	if err != nil {
+		t.Skip("NOT TESTED with a real supervisord: there is none in PATH; apt-get install supervisor, or set SUPERVISORDS to the path of one")
+	}
+	return []string{path}
+}
+
+// Daemon is a supervisord that runs until the end of the test at the latest.
+type Daemon struct {
+	URL string // unix://…
+	Dir string // of its configuration, and its programs' working directory
+
+	t     testing.TB
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// Start starts the supervisord at path and returns when it answers. config is
+// appended to a configuration that has [unix_http_server], [supervisord] and
+// [rpcinterface:supervisor] already; a section that it names again is added to:
+// "[supervisord]\nidentifier=mine".
+func Start(t testing.TB, path, config string) *Daemon {
+	t.Helper()
+	sockets, err := os.MkdirTemp("", "sv") // the path of a socket must be short, which t.TempDir is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	socket := filepath.Join(sockets, "s")
+	d := &Daemon{URL: "unix://" + socket, Dir: t.TempDir(), t: t, ended: make(chan struct{})}
+	file := filepath.Join(d.Dir, "supervisord.conf")
+	if err := os.WriteFile(file, []byte(fmt.Sprintf(template, socket)+config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(d.logFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	d.cmd = exec.Command(path, "-c", file)
+	d.cmd.Dir = d.Dir
+	d.cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.SysProcAttr = ownGroup()
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		d.cmd.Wait()
+		close(d.ended)
+	}()
+	t.Cleanup(d.Stop)
+	d.awaitAnswer()
+	return d
+}
+
+func (d *Daemon) awaitAnswer() {
+	d.t.Helper()
+	client := d.Client()
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	deadline := time.After(startWithin)
+	for {
+		if _, err := client.PID(d.t.Context()); err == nil || errors.Is(err, supervisor.ErrUnauthorized) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-d.ended:
+			d.t.Fatalf("%s ended: %s", d.cmd.Path, d.Log())
+		case <-deadline:
+			d.t.Fatalf("%s did not answer within %v: %s", d.cmd.Path, startWithin, d.Log())
+		}
+	}
+}
+
+// Client returns a client for it.
+func (d *Daemon) Client() *supervisor.Client {
+	d.t.Helper()
+	client, err := supervisor.NewClient(supervisor.Config{URL: d.URL})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return client
+}
+
+// PID returns its process id.
+func (d *Daemon) PID() int { return d.cmd.Process.Pid }
+
+// Log returns what it has logged so far, at level debug.
+func (d *Daemon) Log() string {
+	log, err := os.ReadFile(d.logFile())
+	if err != nil {
+		d.t.Error(err)
+	}
+	return string(log)
+}
+
+func (d *Daemon) logFile() string { return filepath.Join(d.Dir, "supervisord.log") }
+
+// Stop tells it to stop its programs and end, and returns when it has.
+func (d *Daemon) Stop() {
+	d.t.Helper()
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.ended:
+	case <-time.After(stopWithin):
+		d.t.Errorf("%s did not end within %v: %s", d.cmd.Path, stopWithin, d.Log())
+		d.Kill()
+	}
+}
+
+// Kill kills it, and returns when it has ended. Its programs live on until the
+// end of the test.
+func (d *Daemon) Kill() {
+	d.t.Helper()
+	d.cmd.Process.Signal(syscall.SIGSTOP) // so that it starts no more
+	children := d.children()
+	d.t.Cleanup(func() {
+		for _, pid := range children { // each leads a process group
+			if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				d.t.Errorf("kill process %d, which supervisord has left: %v", pid, err)
+			}
+		}
+	})
+	d.cmd.Process.Kill()
+	<-d.ended
+}
+
+// children returns the process ids of its programs.
+func (d *Daemon) children() (pids []int) {
+	d.t.Helper()
+	table, err := exec.Command("ps", "-A", "-o", "ppid=,pid=").Output()
+	if err != nil {
+		d.t.Errorf("find the processes that will outlive supervisord: %v", err)
+	}
+	for line := range strings.Lines(string(table)) {
+		var parent, pid int
+		if _, err := fmt.Sscan(line, &parent, &pid); err == nil && parent == d.PID() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
