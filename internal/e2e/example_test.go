@@ -54,15 +54,7 @@ func TestExampleConfiguration(t *testing.T) {
 			return strings.Contains(h.log("web_http"), worker+" healthy again")
 		})
 		got := normalise(h.log("web_http"))
-		readme, err := os.ReadFile("../../README.md")
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(string(readme), "<!-- the log of TestExampleConfiguration -->\n```\n")
-		shown, _, found := strings.Cut(rest, "```\n")
-		if !found {
-			h.t.Fatal("the README does not show the log")
-		}
+		shown := block(h.t, "the log of TestExampleConfiguration")
 		if want := normalise(shown); got != want {
 			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)
 		}
