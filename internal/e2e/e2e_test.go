@@ -50,6 +50,7 @@ func withPrograms(m *testing.M) int {
 type host struct {
 	*realsupervisord.Daemon
 	t      *testing.T
+	path   string // of the program
 	client *supervisor.Client
 }
 
@@ -65,7 +66,7 @@ func underEach(t *testing.T, config string, test func(h *host)) {
 				pairs = append(pairs, fmt.Sprintf("{port%d}", i+1), fmt.Sprint(port))
 			}
 			d := realsupervisord.Start(t, path, strings.NewReplacer(pairs...).Replace(config))
-			h := &host{Daemon: d, t: t, client: d.Client()}
+			h := &host{Daemon: d, t: t, path: path, client: d.Client()}
 			t.Cleanup(func() {
 				if t.Failed() {
 					h.logs()
@@ -267,6 +268,46 @@ environment=WORKER_STOPS=2s
 			h.t.Error("supervisord had to kill the listener")
 		}
 	})
+}
+
+// TestReload has supervisord reload its configuration, and so restart itself
+// and all its processes, while a restart is under way.
+func TestReload(t *testing.T) {
+	config := `
+[program:slow]
+command={self} worker
+environment=WORKER_STOPS=2s
+[program:other]
+command={self} worker
+` + listener("lis", `supervisor_file_check -n f -N slow -t 2 -d .`, -2)
+	underEach(t, config, func(h *host) {
+		slow, other, lis := h.running("slow"), h.running("other"), h.running("lis")
+		h.spoil(slow.PID)
+		h.until("slow stops", 20*time.Second, func() bool { return h.process("slow").State == supervisor.Stopping })
+		reload := exec.Command(filepath.Join(filepath.Dir(h.path), "supervisorctl"), "-s", h.URL, "reload")
+		if out, err := reload.CombinedOutput(); err != nil {
+			h.t.Fatalf("reload: %v: %s", err, out)
+		}
+		for _, before := range []supervisor.Process{slow, other, lis} {
+			h.until(before.Namespec()+" runs anew", 30*time.Second, func() bool {
+				now, err := h.client.Process(h.t.Context(), before.Namespec())
+				return err == nil && now.State == supervisor.Running && now.PID != before.PID
+			})
+		}
+		h.until("the journal is empty", 10*time.Second, func() bool { return h.intents() == 0 })
+		slow = h.running("slow")
+		h.spoil(slow.PID)
+		h.restarted(slow, 20*time.Second)
+	})
+}
+
+// intents counts the restarts in the journal.
+func (h *host) intents() int {
+	paths, err := filepath.Glob(filepath.Join(h.Dir, "state", "*", "*.intent.v1.json"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return len(paths)
 }
 
 // TestSupervisordKilled has the listener end when supervisord is gone.

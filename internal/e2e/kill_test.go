@@ -45,20 +45,16 @@ redirect_stderr=true
 		if err := os.WriteFile(bad, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		intents := func() int {
-			paths, _ := filepath.Glob(filepath.Join(h.Dir, "state", "*", "*.intent.v1.json"))
-			return len(paths)
-		}
 		inRestarts := 0
 		for range kills {
 			// Most of the time there is nothing to kill it in: a round comes every
 			// five seconds. So wait for restarts, mostly, and then a moment.
 			if rand.IntN(10) > 0 {
-				h.until("a restart begins", 60*time.Second, func() bool { return intents() > 0 })
+				h.until("a restart begins", 60*time.Second, func() bool { return h.intents() > 0 })
 			}
 			pause := time.NewTimer(time.Duration(rand.Int64N(int64(2 * time.Second))))
 			<-pause.C
-			if intents() > 0 {
+			if h.intents() > 0 {
 				inRestarts++
 			}
 			h.until("the listener runs", 20*time.Second, func() bool {
@@ -71,7 +67,7 @@ redirect_stderr=true
 			namespec := fmt.Sprintf("worker:worker_%d", i)
 			h.until(namespec+" runs, well", 90*time.Second, func() bool {
 				p := h.process(namespec)
-				return p.State == supervisor.Running && p.Uptime >= 2*time.Second && intents() == 0
+				return p.State == supervisor.Running && p.Uptime >= 2*time.Second && h.intents() == 0
 			})
 		}
 		twice, _ := filepath.Glob(filepath.Join(h.Dir, "twice-*"))
