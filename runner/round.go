@@ -328,7 +328,10 @@ func (r *runner) tellStep(s supervisor.Step, begun time.Time) {
 		if !tell {
 			return
 		}
-		rec.Action, rec.Reason = record.Retrying, fmt.Sprintf("%v; trying again in %v, then at longer intervals", s.Err, s.Pause)
+		rec.Action, rec.Reason = record.Retrying, s.Err.Error()
+		if s.Pause > 0 {
+			rec.Reason += fmt.Sprintf("; trying again in %v, then at longer intervals", s.Pause)
+		}
 	}
 	r.tell(rec)
 }

@@ -55,7 +55,6 @@ type Config struct {
 type Client struct {
 	endpoint  string // what http.Request wants
 	address   string // for people, without credentials
-	socket    string // path of the unix socket, if it is one
 	username  string
 	password  string
 	timeout   time.Duration
@@ -72,40 +71,35 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.URL == "" {
 		return nil, ErrNoURL
 	}
-	u, err := url.Parse(cfg.URL)
-	if err != nil { // whose text may hold a password
-		return nil, errors.New("the address of supervisord is not a URL; write unix:///path or http://host:port")
-	}
-	c := &Client{
-		address:  u.Redacted(),
-		username: cfg.Username,
-		password: cfg.Password,
-		timeout:  cfg.Timeout,
-	}
+	c := &Client{username: cfg.Username, password: cfg.Password, timeout: cfg.Timeout}
 	if c.timeout == 0 {
 		c.timeout = DefaultTimeout
 	}
-	if u.User != nil && c.username == "" {
-		c.username = u.User.Username()
-		c.password, _ = u.User.Password()
-	}
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}
-	switch {
-	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
-		c.endpoint, c.socket = "http://localhost/RPC2", u.Path
+	dial := new(net.Dialer).DialContext
+	if path, isUnix := strings.CutPrefix(cfg.URL, "unix://"); isUnix && strings.HasPrefix(path, "/") {
+		c.address, c.endpoint = cfg.URL, "http://localhost/RPC2"
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", c.socket)
+			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}
-	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+	} else {
+		u, err := url.Parse(cfg.URL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			shown := strconv.Quote(cfg.URL)
+			if strings.Contains(shown, "@") {
+				shown = "which is not shown since it may hold a password"
+			}
+			return nil, fmt.Errorf("the address of supervisord, %s, is neither unix:///PATH nor http://HOST:PORT", shown)
+		}
+		if u.User != nil && c.username == "" {
+			c.username = u.User.Username()
+			c.password, _ = u.User.Password()
+		}
 		u.User = nil
+		c.address = u.String()
 		if u.Path == "" || u.Path == "/" {
 			u.Path = "/RPC2"
 		}
 		c.endpoint = u.String()
-	default:
-		return nil, fmt.Errorf("the address of supervisord, %s, is neither unix:///path nor http://host:port", c.address)
 	}
 	if cfg.Dial != nil {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return cfg.Dial(ctx) }

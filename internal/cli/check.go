@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,12 +79,11 @@ func (p *checkProgram) run(args []string, std streams, makeCheck func() (checks.
 			return 0, err
 		}
 		p.cfg.Log = log.With("listener", p.cfg.Name)
-		if p.passwordFile != "" {
+		p.cfg.Server.Username = cmp.Or(p.cfg.Server.Username, os.Getenv("SUPERVISOR_USERNAME"))
+		p.cfg.Server.Password = os.Getenv("SUPERVISOR_PASSWORD")
+		if p.Flags().Changed("server-password-file") {
 			if p.cfg.Server.Password, err = readSecret("server-password-file", p.passwordFile); err != nil {
 				return 0, err
-			}
-			if p.cfg.Server.Username == "" {
-				p.cfg.Server.Username = os.Getenv("SUPERVISOR_USERNAME")
 			}
 		}
 		if p.once {
@@ -108,6 +108,7 @@ func endpointOptions(f *pflag.FlagSet, port, host, socket *string) {
 		`such as 'web_(\d+)' (required, unless --unix-socket is given)`)
 	f.StringVar(host, "host", "", "`HOST` to connect to (default 127.0.0.1)")
 	f.StringVar(socket, "unix-socket", "", "`PATH` of a socket to connect to instead")
+	required(f, "port", "unix-socket")
 	added(f, "host", "unix-socket")
 }
 
@@ -167,7 +168,8 @@ func HTTP(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			}
 		}
 		cfg.Password = password.value
-		if passwordFile != "" {
+		fromFile := p.Flags().Changed("password-file")
+		if fromFile {
 			if password.given {
 				return nil, usageError{errors.New("argument --password-file: not allowed with argument -P/--password")}
 			}
@@ -175,7 +177,7 @@ func HTTP(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 				return nil, err
 			}
 		}
-		if cfg.Username == "" && (password.given || passwordFile != "") {
+		if cfg.Username == "" && (password.given || fromFile) {
 			return nil, usageError{errors.New("argument -P/--password: there is no -U/--username that it belongs to")}
 		}
 		return checks.NewHTTP(cfg)

@@ -27,13 +27,13 @@ Exit status: 0 sent, 1 not sent, 2 wrong command line.`)
 		f.Var(&pid, "pid", "process id, as supervisorctl shows it, of the process the heartbeat is for (default the parent)")
 	})
 	return p.run(args, streams{stdin, stdout, stderr}, func(context.Context) (int, error) {
-		group, name, err := notify.Identity()
-		if err != nil {
-			return 1, err
-		}
-		switch {
-		case p.Flags().Changed("pid") && pid <= 0:
+		if p.Flags().Changed("pid") && pid <= 0 {
 			return 0, usageError{errors.New("argument --pid: a process id is more than 0")}
+		}
+		group, name, err := notify.Identity()
+		switch {
+		case err != nil:
+			return 1, err
 		case pid == 0 && os.Getppid() == 1:
 			return 1, errors.New("there is nobody to send it for: the parent has ended, or is process 1; say --pid PID")
 		case pid == 0:

@@ -71,7 +71,7 @@ func newProgram(use, short, long string) *program {
 		}
 		return nil
 	})
-	p.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	p.SetFlagErrorFunc(parseError)
 	p.DisableFlagsInUseLine = true
 	return p
 }
@@ -111,11 +111,9 @@ func (p *program) run(args []string, std streams, do func(context.Context) (int,
 	p.SetIn(std.in)
 	p.SetOut(std.out)
 	p.SetErr(std.err)
-	args, err := expandPrefixes(p.Flags(), args)
-	if err == nil {
-		p.SetArgs(args)
-		err = p.ExecuteContext(context.Background())
-	}
+	p.SetArgs(args)
+	p.Flags().SetNormalizeFunc(completeName)
+	err := p.ExecuteContext(context.Background())
 	if err == nil {
 		return status
 	}
@@ -138,9 +136,9 @@ func (p *program) run(args []string, std streams, do func(context.Context) (int,
 	return max(status, 1)
 }
 
-// required marks an option that must be given.
-func required(f *pflag.FlagSet, name string) {
-	f.SetAnnotation(name, "required", nil)
+// required marks an option that must be given, or else one of instead.
+func required(f *pflag.FlagSet, name string, instead ...string) {
+	f.SetAnnotation(name, "required", instead)
 }
 
 // missing returns an error that names the required options that were not given.
@@ -148,8 +146,9 @@ func (p *program) missing() error {
 	var names []string
 	for _, s := range p.sections {
 		s.flags.VisitAll(func(f *pflag.Flag) {
-			if _, required := f.Annotations["required"]; required && !f.Changed {
-				names = append(names, optionName(f))
+			instead, isRequired := f.Annotations["required"]
+			if isRequired && !f.Changed && !slices.ContainsFunc(instead, p.Flags().Changed) {
+				names = append(names, strings.Join(append([]string{optionName(f)}, instead...), " or --"))
 			}
 		})
 	}
@@ -159,6 +158,7 @@ func (p *program) missing() error {
 	return nil
 }
 
+// optionName returns how an option can be written: "-t/--timeout".
 func optionName(f *pflag.Flag) string {
 	if f.Shorthand != "" {
 		return "-" + f.Shorthand + "/--" + f.Name
@@ -190,47 +190,60 @@ func added(f *pflag.FlagSet, names ...string) {
 	}
 }
 
-// expandPrefixes writes long options out that were shortened, as Python's
-// argparse allows: --time for --timeout.
-func expandPrefixes(flags *pflag.FlagSet, args []string) ([]string, error) {
-	expanded := slices.Clone(args)
-	for i, arg := range args {
-		if arg == "--" {
-			break
-		}
-		word, isLong := strings.CutPrefix(arg, "--")
-		name, value, hasValue := strings.Cut(word, "=")
-		if !isLong || name == "" || flags.Lookup(name) != nil {
-			continue
-		}
-		var ours, theirs []string
-		flags.VisitAll(func(f *pflag.Flag) {
-			if !strings.HasPrefix(f.Name, name) {
-				return
-			}
-			if _, isAdded := f.Annotations["added"]; isAdded {
-				ours = append(ours, f.Name)
-			} else {
-				theirs = append(theirs, f.Name)
-			}
-		})
-		candidates := theirs
-		if len(theirs) == 0 {
-			candidates = ours
-		}
-		switch len(candidates) {
-		case 0: // the parser refuses it
-		case 1:
-			expanded[i] = "--" + candidates[0]
-			if hasValue {
-				expanded[i] += "=" + value
-			}
+// longOptions returns the options that name may stand for: the one of that
+// name, or else all that begin with it, as Python's argparse allows: --time for
+// --timeout.
+func longOptions(f *pflag.FlagSet, name string) []string {
+	var exact, ours, theirs []string
+	f.VisitAll(func(f *pflag.Flag) {
+		_, isAdded := f.Annotations["added"]
+		switch {
+		case f.Name == name:
+			exact = append(exact, name)
+		case !strings.HasPrefix(f.Name, name):
+		case isAdded:
+			ours = append(ours, f.Name)
 		default:
-			slices.Sort(candidates)
-			return nil, usageError{fmt.Errorf("ambiguous option: --%s could be --%s", name, strings.Join(candidates, ", --"))}
+			theirs = append(theirs, f.Name)
 		}
+	})
+	switch {
+	case len(exact) > 0:
+		return exact
+	case len(theirs) > 0:
+		return theirs
 	}
-	return expanded, nil
+	return ours
+}
+
+// completeName is the parser's way to find the option of that name.
+func completeName(f *pflag.FlagSet, name string) pflag.NormalizedName {
+	if names := longOptions(f, name); len(names) == 1 {
+		name = names[0]
+	}
+	return pflag.NormalizedName(name)
+}
+
+// parseError puts an error of the parser into argparse's words.
+func parseError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var refused *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		err = fmt.Errorf("unrecognized arguments: -%s", unknown.GetSpecifiedShortnames())
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		err = fmt.Errorf("unrecognized arguments: --%s", name)
+		if names := longOptions(c.Flags(), name); len(names) > 0 {
+			err = fmt.Errorf("ambiguous option: --%s could be --%s", name, strings.Join(names, ", --"))
+		}
+	case errors.As(err, &missing):
+		err = fmt.Errorf("argument %s: expected one argument", optionName(missing.GetFlag()))
+	case errors.As(err, &refused):
+		err = fmt.Errorf("argument %s: %w", optionName(refused.GetFlag()), refused.Unwrap())
+	}
+	return usageError{err}
 }
 
 // newLog returns the log that --log-format and --log-level ask for.
