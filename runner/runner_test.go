@@ -416,6 +416,31 @@ func TestSupervisordCannotBeAsked(t *testing.T) {
 	})
 }
 
+// TestSlowSupervisord has one round at a time wait for supervisord's answer.
+func TestSlowSupervisord(t *testing.T) {
+	inBubble(t, pass, web("a"), nil, func(b *bench) {
+		lists := 0
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method != "supervisor.getAllProcessInfo" {
+				return supervisortest.Fate{}
+			}
+			lists++
+			return supervisortest.Fate{Delay: 12 * time.Second}
+		})
+		for range 3 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		if lists != 1 {
+			t.Errorf("asked %d times, want once", lists)
+		}
+		b.tick()
+		if lists != 2 {
+			t.Errorf("asked %d times when the answer had come, want twice", lists)
+		}
+	})
+}
+
 func TestShuttingDownEndsOnlyTheRound(t *testing.T) {
 	inBubble(t, fail, web("a"), nil, func(b *bench) {
 		b.Shutdown()
@@ -470,6 +495,9 @@ func TestEnding(t *testing.T) {
 						t.Errorf("Run: %v after %v, want nil within %v", err, took, tt.within)
 					}
 					b.wait(20 * time.Second)
+					if tt.starts == 1 {
+						b.wantNotInLog("unhealthy") // a check that was cut short says nothing
+					}
 					b.wantStarts("web:a", tt.starts)
 					if got := b.Process("web:a").State; got != supervisor.Running {
 						t.Errorf("web:a is %v", got)

@@ -209,6 +209,17 @@ func TestResume(t *testing.T) {
 			want: supervisor.Running, starts: 3,
 		},
 		{
+			name:   "a process that was being started, ran, and was stopped is left to who did that",
+			intent: func(supervisor.Process) string { return `"starting":true` },
+			change: func(b *bench) {
+				b.Operator(supervisortest.OperatorStop, worker)
+				time.Sleep(2 * time.Second)
+				b.Operator(supervisortest.OperatorStart, worker)
+				b.Operator(supervisortest.OperatorStop, worker)
+			},
+			want: supervisor.Stopped, starts: 2,
+		},
+		{
 			name:   "a process of a supervisord before this one is left alone",
 			intent: func(supervisor.Process) string { return `"supervisord_pid":1` },
 			change: func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) },
@@ -248,6 +259,9 @@ func TestResume(t *testing.T) {
 				time.Sleep(time.Minute)
 				if got := b.Process(worker).State; got != tt.want || b.Starts(worker) != tt.starts {
 					t.Errorf("it is %v after %d starts, want %v after %d", got, b.Starts(worker), tt.want, tt.starts)
+				}
+				if tt.want == supervisor.Stopped && len(b.steps) > 0 {
+					t.Errorf("told of the steps %q of what is not resumed", b.steps)
 				}
 				b.wantJournal(0)
 			})

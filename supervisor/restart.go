@@ -378,7 +378,7 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 			return p, nil // killed before it told supervisord anything
 		case w.sameRun(p) && p.PID != 0:
 			continue
-		case w.ours(p), w.Starting && p.State != Stopped && p.State != Stopping:
+		case w.ours(p), w.Starting && p.State != Running && p.State != Stopping && p.State != Stopped:
 			w.tell(Step{Process: w.before, Name: StepResumed})
 			return w.start(ctx)
 		case p.State == Running || p.State == Starting:

@@ -182,6 +182,25 @@ func TestRestartWithFaults(t *testing.T) {
 	}
 }
 
+// TestSupervisordTriesItself leaves a process that fails to start to
+// supervisord as long as that tries on its own.
+func TestSupervisordTriesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{
+			StartTakes: time.Second, Startup: 100 * time.Millisecond, Retries: 3,
+			Fails: func(start int) bool { return start > 1 && start < 5 },
+		})
+		time.Sleep(2 * time.Second) // so that the runs differ in their second of start
+		b.wantRestarted()
+		if got, want := strings.Join(b.steps, ", "), "stopping <nil>, starting <nil>, running <nil>"; got != want {
+			t.Errorf("steps %s, want %s", got, want)
+		}
+		if got := b.Starts(worker); got != 5 {
+			t.Errorf("started %d times, want 5", got)
+		}
+	})
+}
+
 func TestStartThatNeverWorks(t *testing.T) {
 	both(t, func(t *testing.T, flavour supervisor.Flavour) {
 		b := newBench(t, flavour, supervisortest.Program{
@@ -348,15 +367,24 @@ func refuse(c supervisortest.Call, method string) *supervisor.Fault {
 }
 
 func TestSupervisordShutsDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, supervisor.Python, supervisortest.Program{})
-		p := b.process()
-		b.Shutdown()
-		if _, err := b.restarter.Restart(t.Context(), p, b.tell); !errors.Is(err, supervisor.ErrShuttingDown) {
-			t.Errorf("Restart: %v, want ErrShuttingDown", err)
-		}
-		b.wantJournal(0)
-	})
+	for _, at := range []string{"getProcessInfo", "getAllConfigInfo"} {
+		t.Run("at "+at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, supervisortest.Program{})
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+					return supervisortest.Fate{Then: func() {
+						if c.Method == "supervisor."+at {
+							b.Shutdown()
+						}
+					}}
+				})
+				if _, err := b.restart(t.Context()); !errors.Is(err, supervisor.ErrShuttingDown) {
+					t.Errorf("Restart: %v, want ErrShuttingDown", err)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
 }
 
 func TestOneRestartAtATime(t *testing.T) {
