@@ -13,7 +13,8 @@ import (
 
 // printReport prints what --once found as a table.
 func printReport(w io.Writer, report runner.Report) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PROCESS\tCHECK\tSTATUS\tTOOK\tWHY")
 	for _, row := range report.Rows {
 		check, took, why := row.Check, row.Took.Round(time.Millisecond).String(), ""
@@ -23,10 +24,12 @@ func printReport(w io.Writer, report runner.Report) {
 		if row.Result.Err != nil {
 			why = printable(row.Result.Err.Error())
 		}
-		line := []string{printable(row.Process.Namespec()), check, row.Result.Status.String(), took, why}
-		fmt.Fprintln(table, strings.TrimRight(strings.Join(line, "\t"), "\t"))
+		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", printable(row.Process.Namespec()), check, row.Result.Status, took, why)
 	}
 	table.Flush()
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 	for _, left := range report.LeftOut {
 		fmt.Fprintf(w, "not watched: %s: %s\n", printable(left.Process.Namespec()), left.Reason)
 	}

@@ -1,0 +1,454 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
+)
+
+func TestMain(m *testing.M) {
+	program := func(run func([]string, io.Reader, io.Writer, io.Writer) int) func() {
+		return func() {
+			sockets = []string{filepath.Join(os.Getenv("WORK"), socketName)} // not a real supervisord's
+			os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		}
+	}
+	testscript.Main(m, map[string]func(){
+		"supervisor_http_check": program(HTTP),
+		"supervisor_tcp_check":  program(TCP),
+		"supervisor_file_check": program(File),
+		"supervisor_notify":     program(Notify),
+	})
+}
+
+func TestHTTP(t *testing.T)   { runScripts(t, "http") }
+func TestTCP(t *testing.T)    { runScripts(t, "tcp") }
+func TestFile(t *testing.T)   { runScripts(t, "file") }
+func TestNotify(t *testing.T) { runScripts(t, "notify") }
+
+func runScripts(t *testing.T, folder string) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", folder),
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[worldKey{}] = new(world)
+			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("NO_URL", supervisor.ErrNoURL.Error())
+			env.Setenv("TESTPID", strconv.Itoa(os.Getpid())) // the parent of what scripts run
+			env.Setenv("GORACE", "atexit_sleep_ms=10")       // or a program takes a second to end
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":       command(exits, "CODE PROGRAM [ARG...]", 2, -1),
+			"jsonlines":   command(jsonLines, "FILE", 1, 1),
+			"table":       command(table, "", 0, 0),
+			"events":      command(events, "FILE COUNT", 2, 2),
+			"closedport":  command(closedPort, "", 0, 0),
+			"webserver":   command((*world).webserver, "", 0, 0),
+			"asked":       command((*world).asked, "PATH", 1, 1),
+			"supervisord": command((*world).supervisord, "[STATE=]NAMESPEC...", 0, -1),
+			"answer":      command((*world).answer, "METHOD FILE", 2, 2),
+			"login":       command((*world).login, "USER PASSWORD", 2, 2),
+			"starts":      command((*world).starts, "NAMESPEC COUNT", 2, 2),
+			"listen":      command((*world).listen, "PROGRAM [ARG...]", 1, -1),
+			"tick":        command((*world).tick, "", 0, 0),
+			"logs":        command((*world).logs, "REGEXP", 1, 1),
+			"hangup":      command((*world).hangup, "", 0, 0),
+			"terminate":   command((*world).terminate, "", 0, 0),
+			"ended":       command((*world).ended, "CODE", 1, 1),
+		},
+	})
+}
+
+// patience is how long a script waits for what should come at once.
+const patience = 20 * time.Second
+
+// socketName is the name of supervisord's socket in a script's folder. The path
+// of a socket has at most 103 bytes.
+const socketName = "s"
+
+// world is what there is around the programs of one script.
+type world struct {
+	server   *supervisortest.Server
+	requests *transcript // of the web server: a line with the path of each
+	listener *exec.Cmd
+	log      *transcript   // the listener's standard error
+	exited   chan struct{} // closed when the listener has
+	told     time.Time     // when the listener was told to end
+}
+
+type worldKey struct{}
+
+// command makes a script's command of a function, for so many arguments.
+func command(do func(*world, *testscript.TestScript, []string) error, usage string, least, most int) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < least || most >= 0 && len(args) > most {
+			ts.Fatalf("usage: %s", usage)
+		}
+		ts.Check(do(ts.Value(worldKey{}).(*world), ts, args))
+	}
+}
+
+// exits runs a program and requires its exit status.
+func exits(_ *world, ts *testscript.TestScript, args []string) error {
+	err := ts.Exec(args[1], args[2:]...)
+	return requireStatus(err, args[0])
+}
+
+func requireStatus(err error, want string) error {
+	status := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		status = exit.ExitCode()
+	case err != nil:
+		return err
+	}
+	if strconv.Itoa(status) != want {
+		return fmt.Errorf("the exit status is %d, want %s", status, want)
+	}
+	return nil
+}
+
+// jsonLines requires a file of JSON objects, one in a line.
+func jsonLines(_ *world, ts *testscript.TestScript, args []string) error {
+	text := ts.ReadFile(args[0])
+	if text == "" {
+		return errors.New("there are no lines")
+	}
+	for line := range strings.Lines(text) {
+		if err := json.Unmarshal([]byte(line), &map[string]any{}); err != nil {
+			return fmt.Errorf("%q: %w", line, err)
+		}
+	}
+	return nil
+}
+
+var (
+	took    = regexp.MustCompile(`(?m)^(\S+ +\S+ +(?:healthy|unhealthy|unknown) +)\d\S*`)
+	columns = regexp.MustCompile(`  +`)
+)
+
+// table puts the table on standard output into the file "table", with T for the
+// durations and with columns that do not depend on them.
+func table(_ *world, ts *testscript.TestScript, _ []string) error {
+	text := took.ReplaceAllString(ts.ReadFile("stdout"), "${1}T")
+	text = columns.ReplaceAllString(text, "  ")
+	return os.WriteFile(ts.MkAbs("table"), []byte(text), 0o666)
+}
+
+// events writes what supervisord sends for so many ticks of this moment.
+func events(_ *world, ts *testscript.TestScript, args []string) error {
+	count, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for serial := 1; serial <= count; serial++ {
+		payload := fmt.Sprintf("when:%d", time.Now().Unix())
+		fmt.Fprintf(&b, "ver:3.0 server:supervisor serial:%d pool:listener poolserial:%d eventname:TICK_5 len:%d\n%s",
+			serial, serial, len(payload), payload)
+	}
+	return os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o666)
+}
+
+// closedPort sets $CLOSED to a port that refuses connections: a socket holds it
+// that does not listen.
+func closedPort(_ *world, ts *testscript.TestScript, _ []string) error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	ts.Defer(func() { syscall.Close(fd) })
+	syscall.CloseOnExec(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	address, err := syscall.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	ts.Setenv("CLOSED", strconv.Itoa(address.(*syscall.SockaddrInet4).Port))
+	return nil
+}
+
+// webserver starts a web server on port $PORT ($PORT_ is that with an
+// underscore), and on the socket "web". It answers /404 with status 404, any
+// number alike; /hang with nothing; and everything else with 200 and the
+// request in the body.
+func (w *world) webserver(ts *testscript.TestScript, _ []string) error {
+	w.requests = newTranscript()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w.requests, r.URL.Path)
+		if r.URL.Path == "/hang" {
+			<-r.Context().Done()
+			return
+		}
+		if code, err := strconv.Atoi(r.URL.Path[1:]); err == nil {
+			rw.WriteHeader(code)
+		}
+		request, _ := httputil.DumpRequest(r, true)
+		rw.Write(request)
+	}))
+	ts.Defer(server.Close)
+	socket, err := net.Listen("unix", ts.MkAbs("web"))
+	if err != nil {
+		return err
+	}
+	go server.Config.Serve(socket)
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	ts.Setenv("PORT", port)
+	ts.Setenv("PORT_", port[:1]+"_"+port[1:])
+	return nil
+}
+
+// asked waits until the web server has been asked for a path since the last
+// tick.
+func (w *world) asked(ts *testscript.TestScript, args []string) error {
+	return w.requests.await(regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(args[0])+`$`), patience)
+}
+
+// supervisord starts a supervisord on the socket of $SUPERVISOR_SERVER_URL. It
+// has processes that run, unless they are written stopped=NAMESPEC, or that are
+// event listeners: listener=NAMESPEC. $PID is the process id of the first.
+func (w *world) supervisord(ts *testscript.TestScript, args []string) error {
+	var programs []supervisortest.Program
+	for _, arg := range args {
+		var p supervisortest.Program
+		if namespec, ok := strings.CutPrefix(arg, "stopped="); ok {
+			arg, p.Stopped = namespec, true
+		}
+		if namespec, ok := strings.CutPrefix(arg, "listener="); ok {
+			arg, p.Listener = namespec, true
+		}
+		p.Group, p.Name = supervisor.SplitNamespec(arg)
+		programs = append(programs, p)
+	}
+	w.server = supervisortest.NewServer(supervisor.Python, programs...)
+	ts.Defer(w.server.Close)
+	if len(args) > 0 {
+		ts.Setenv("PID", strconv.Itoa(w.server.Process(args[0]).PID))
+	}
+	path := filepath.Join(ts.Getenv("WORK"), socketName)
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	go w.server.Serve(socket)
+	ts.Setenv("SUPERVISOR_SERVER_URL", "unix://"+path)
+	return nil
+}
+
+// answer lets supervisord answer a method with a file.
+func (w *world) answer(ts *testscript.TestScript, args []string) error {
+	method, body := args[0], ts.ReadFile(args[1])
+	w.server.Intercept(func(call supervisortest.Call) supervisortest.Fate {
+		if call.Method != method {
+			return supervisortest.Fate{}
+		}
+		return supervisortest.Fate{Status: http.StatusOK, Type: "text/xml", Body: body}
+	})
+	return nil
+}
+
+// login lets $SUPERVISOR_SERVER_URL be a port of supervisord that asks for a
+// login. $ADDRESS is its host and port.
+func (w *world) login(ts *testscript.TestScript, args []string) error {
+	dial := w.server.Config().Dial
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "supervisord"}) },
+		Transport: &http.Transport{
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+			DisableKeepAlives: true,
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // listeners may end in the middle of a call
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != args[0] || password != args[1] {
+			http.Error(rw, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	ts.Defer(front.Close)
+	ts.Setenv("SUPERVISOR_SERVER_URL", front.URL)
+	ts.Setenv("ADDRESS", front.Listener.Addr().String())
+	return nil
+}
+
+// starts waits until a process runs that has been started so many times, the
+// first start included.
+func (w *world) starts(_ *testscript.TestScript, args []string) error {
+	want, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if !w.server.Await(ctx, func() bool {
+		return w.server.Starts(args[0]) == want && w.server.Process(args[0]).State == supervisor.Running
+	}) {
+		return fmt.Errorf("%s was started %d times and is %v", args[0], w.server.Starts(args[0]), w.server.Process(args[0]).State)
+	}
+	return nil
+}
+
+// listen starts a program as event listener of the supervisord.
+func (w *world) listen(ts *testscript.TestScript, args []string) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	stdin, stdout := w.server.Listener()
+	w.log, w.exited = newTranscript(), make(chan struct{})
+	w.listener = exec.Command(path, args[1:]...)
+	w.listener.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "WORK", "TMPDIR", "STATE_DIRECTORY", "SUPERVISOR_SERVER_URL",
+		"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD", "GORACE", "GOCOVERDIR"} {
+		w.listener.Env = append(w.listener.Env, name+"="+ts.Getenv(name))
+	}
+	w.listener.Stdout, w.listener.Stderr = stdout, w.log
+	pipe, err := w.listener.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := w.listener.Start(); err != nil {
+		return err
+	}
+	go func() {
+		io.Copy(pipe, stdin)
+		pipe.Close()
+	}()
+	go func() {
+		w.listener.Wait()
+		stdout.Close()
+		close(w.exited)
+	}()
+	ts.Defer(func() {
+		w.listener.Process.Kill()
+		<-w.exited
+	})
+	return nil
+}
+
+// tick sends the listener a tick of this moment, which it must answer at once.
+func (w *world) tick(*testscript.TestScript, []string) error {
+	if w.requests != nil {
+		w.requests.forget()
+	}
+	return w.server.Send("TICK_5", fmt.Sprintf("when:%d", time.Now().Unix()))
+}
+
+// logs waits until the listener has logged something.
+func (w *world) logs(_ *testscript.TestScript, args []string) error {
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	return w.log.await(pattern, patience)
+}
+
+// hangup lets supervisord end for the listener.
+func (w *world) hangup(*testscript.TestScript, []string) error {
+	w.told = time.Now()
+	w.server.Hangup()
+	return nil
+}
+
+// terminate sends the listener SIGTERM.
+func (w *world) terminate(*testscript.TestScript, []string) error {
+	w.told = time.Now()
+	return w.listener.Process.Signal(syscall.SIGTERM)
+}
+
+// ended requires that the listener ends within two seconds of being told, with
+// that exit status. Its log is in the file "log" then.
+func (w *world) ended(ts *testscript.TestScript, args []string) error {
+	select {
+	case <-w.exited:
+	case <-time.After(time.Until(w.told.Add(2 * time.Second))):
+		return errors.New("the listener has not ended within two seconds")
+	}
+	if err := os.WriteFile(ts.MkAbs("log"), []byte(w.log.String()), 0o666); err != nil {
+		return err
+	}
+	ts.Logf("%s", w.log)
+	if got := w.listener.ProcessState.ExitCode(); strconv.Itoa(got) != args[0] {
+		return fmt.Errorf("the exit status is %d, want %s", got, args[0])
+	}
+	return nil
+}
+
+// transcript keeps what is written to it, for others to wait for.
+type transcript struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	grown chan struct{} // closed at the next write
+}
+
+func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.grown)
+	t.grown = make(chan struct{})
+	return t.text.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+func (t *transcript) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text.Reset()
+}
+
+// await waits until the text matches.
+func (t *transcript) await(pattern *regexp.Regexp, limit time.Duration) error {
+	timeout := time.After(limit)
+	for {
+		t.mu.Lock()
+		found, grown := pattern.Match(t.text.Bytes()), t.grown
+		t.mu.Unlock()
+		if found {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-timeout:
+			return fmt.Errorf("nothing matches %#q in:\n%s", pattern, t)
+		}
+	}
+}
