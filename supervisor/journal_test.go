@@ -198,7 +198,15 @@ func TestResume(t *testing.T) {
 			want: supervisor.Stopped, starts: 2,
 		},
 		{
-			name:   "a process that was being started and has failed is started",
+			name: "a run that began between the look and the stop is started, too",
+			change: func(b *bench) {
+				b.Exit(worker, true)
+				b.Operator(supervisortest.OperatorStop, worker)
+			},
+			want: supervisor.Running, starts: 3,
+		},
+		{
+			name:   "a process that was being started and has ended at once is started",
 			intent: func(supervisor.Process) string { return `"starting":true` },
 			change: func(b *bench) {
 				b.Operator(supervisortest.OperatorStop, worker)

@@ -122,15 +122,15 @@ func (p *poller) see(waiting map[string][]chan<- sight) map[string]sight {
 		return seen
 	}
 	processes, err := p.client.Processes(ctx)
-	for namespec := range waiting {
-		seen[namespec] = sight{err: err}
-		if err == nil {
-			seen[namespec] = sight{err: &Fault{Code: FaultBadName, Text: namespec}}
-		}
-	}
 	for _, process := range processes {
-		if _, wanted := seen[process.Namespec()]; wanted {
-			seen[process.Namespec()] = sight{process: process}
+		seen[process.Namespec()] = sight{process: process}
+	}
+	for namespec := range waiting {
+		if _, listed := seen[namespec]; !listed && err == nil { // gone, or a listener of the Go supervisord
+			process, err := p.client.Process(ctx, namespec)
+			seen[namespec] = sight{process, err}
+		} else if err != nil {
+			seen[namespec] = sight{err: err}
 		}
 	}
 	return seen

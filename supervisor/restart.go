@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 )
@@ -18,15 +19,21 @@ const (
 	// on when it is told to end. supervisord kills us after ten seconds.
 	Grace = 8 * time.Second
 
-	// inFlight is how long a stop that a killed listener has sent may take to
-	// reach supervisord.
+	// inFlight is how long a stop may take to reach supervisord whose answer
+	// was lost, or whose sender was killed.
 	inFlight = 2 * time.Second
+
+	// overdue is how long after stopwaitsecs a process may take to have
+	// stopped before that is told.
+	overdue = 5 * time.Second
 
 	// defaultStopWait is supervisord's own default of stopwaitsecs.
 	defaultStopWait = 10 * time.Second
 
-	// configAge is how long the configuration of supervisord is remembered.
-	configAge = time.Minute
+	// askedAge is how long the answers of supervisord about itself are
+	// remembered, and retryAge how long it is that it gave none.
+	askedAge = time.Minute
+	retryAge = 5 * time.Second
 )
 
 // Errors of a restart that did not happen.
@@ -60,6 +67,20 @@ func (e *ChangedError) Error() string {
 	return fmt.Sprintf("somebody else acted on it: it is %v now", e.Now.State)
 }
 
+// OpenError means that a restart was told to end in the middle: its process has
+// been told to stop, and does not run yet. The next listener sees to it.
+type OpenError struct {
+	State State // of the process when it was last seen
+	Err   error // why it was told to end
+}
+
+func (e *OpenError) Error() string {
+	return fmt.Sprintf("%v while it is %v; the next listener sees to it that it runs", e.Err, e.State)
+}
+
+// Unwrap returns e.Err.
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // Step is a stage of a restart that is worth telling.
 type Step struct {
 	Process Process // as it was before the restart, as far as it is known
@@ -73,7 +94,7 @@ type Step struct {
 const (
 	StepStopping = "stopping" // supervisord is about to be told to stop it
 	StepStarting = "starting" // it has stopped; supervisord is about to be told to start it
-	StepRetry    = "retrying" // something failed and is tried again after Pause
+	StepRetry    = "retrying" // something failed; it is tried again after Pause, if that is not 0
 	StepRunning  = "running"  // it runs again
 	StepResumed  = "resumed"  // a restart that a killed listener left is taken up
 )
@@ -94,13 +115,13 @@ const (
 type Restarter struct {
 	client  *Client
 	journal *journal
-	daemon  int
 	boot    string
 	poller  poller
 
-	mu         sync.Mutex
-	stopWaits  map[string]time.Duration // by namespec
-	configured time.Time                // when stopWaits was asked for
+	mu        sync.Mutex
+	daemon    int                      // supervisord's pid
+	stopWaits map[string]time.Duration // by namespec
+	askAgain  time.Time                // for these two
 }
 
 // NewRestarter returns a Restarter that keeps its journal in stateDir (see
@@ -136,15 +157,16 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 //
 // Errors are ErrBusy, ErrJournal and ErrShuttingDown, wrapped or not, a
 // *ChangedError, the cause of ctx, and an *UnreachableError or a *Fault of the
-// first look at the process. Except for the cause of ctx, none of them means
-// that a process stays stopped because of us.
+// first look at the process. Only an *OpenError, whose cause is that of ctx,
+// means that a process does not run because of us.
 func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Process, error) {
 	release, err := r.journal.lock(p.Namespec())
 	if err != nil {
 		return Process{}, err
 	}
 	defer release()
-	now, err := r.client.Process(ctx, p.Namespec())
+	daemon, stopWait := r.ask(ctx, p.Namespec())
+	now, err := r.client.Process(ctx, p.Namespec()) // after all else that takes time
 	switch {
 	case IsGone(err):
 		return Process{}, &ChangedError{Namespec: p.Namespec()}
@@ -161,8 +183,8 @@ func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Pr
 		PID:      p.PID,
 		Started:  p.Started.Unix(),
 		At:       now.Now.Unix(),
-		StopWait: int(r.stopWait(ctx, p.Namespec()) / time.Second),
-		Daemon:   r.daemon,
+		StopWait: int(stopWait / time.Second),
+		Daemon:   daemon,
 		Boot:     r.boot,
 	}}
 	if err := r.journal.write(w.intent); err != nil {
@@ -189,6 +211,11 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 			}
 			if err == nil {
 				defer release()
+				if i, err = readIntent(r.journal.path(i.namespec())); errors.Is(err, fs.ErrNotExist) {
+					return // its listener has finished it since
+				}
+			}
+			if err == nil {
 				w := &work{Restarter: r, before: before, tell: tell, intent: i}
 				_, err = w.run(ctx, w.resume)
 			}
@@ -200,24 +227,32 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 	all.Wait()
 }
 
-// stopWait returns how long supervisord lets a process take to stop.
-func (r *Restarter) stopWait(ctx context.Context, namespec string) time.Duration {
+// ask returns supervisord's process id, and how long it lets a process take to
+// stop. Where it does not say, it is what it said last, or its default.
+func (r *Restarter) ask(ctx context.Context, namespec string) (daemon int, stopWait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.configured) > configAge {
-		programs, err := r.client.Programs(ctx)
-		if err == nil || errors.Is(err, ErrNotOffered) {
-			r.configured = time.Now()
-			r.stopWaits = make(map[string]time.Duration, len(programs))
+	if time.Now().After(r.askAgain) {
+		r.askAgain = time.Now().Add(retryAge)
+		daemon, err := r.client.PID(ctx)
+		if err == nil {
+			r.daemon = daemon
+			var programs []Program
+			if programs, err = r.client.Programs(ctx); err == nil {
+				r.stopWaits = make(map[string]time.Duration, len(programs))
+			}
+			for _, program := range programs {
+				r.stopWaits[program.Namespec()] = program.StopWait
+			}
 		}
-		for _, program := range programs {
-			r.stopWaits[program.Namespec()] = program.StopWait
+		if err == nil || errors.Is(err, ErrNotOffered) {
+			r.askAgain = time.Now().Add(askedAge)
 		}
 	}
 	if wait, known := r.stopWaits[namespec]; known {
-		return wait
+		return r.daemon, wait
 	}
-	return defaultStopWait
+	return r.daemon, defaultStopWait
 }
 
 // work is one restart under way: its lock is held and its intent is written.
@@ -230,7 +265,8 @@ type work struct {
 
 	ending context.Context // done when no more than necessary is to be done
 	sent   bool            // supervisord may have been told to stop the process
-	keep   bool            // the intent is for the next listener
+	last   Process         // as it was last seen
+	open   bool            // the intent is for the next listener
 }
 
 // run carries out a restart from one of its stages on, for Grace longer than
@@ -244,41 +280,32 @@ func (w *work) run(ctx context.Context, stage func(context.Context) (Process, er
 		context.AfterFunc(extended, func() { timer.Stop() })
 	})()
 	after, err := stage(extended)
-	if w.keep {
-		return Process{}, fmt.Errorf("%w; the next listener finishes it", err)
+	if w.open {
+		return Process{}, err
 	}
-	if clearErr := w.journal.clear(w.namespec()); err == nil {
-		err = clearErr
+	if err := w.journal.clear(w.namespec()); err != nil { // the next listener finds that it has nothing to do
+		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
 	}
 	return after, err
 }
 
 // leaveOpen ends the work and leaves its intent for the next listener.
 func (w *work) leaveOpen() (Process, error) {
-	w.keep = true
-	return Process{}, context.Cause(w.ending)
+	w.open = true
+	return Process{}, &OpenError{State: w.last.State, Err: context.Cause(w.ending)}
 }
 
-// stop tells supervisord to stop the process until it has.
+// stop tells supervisord to stop the process until it has. It has just been
+// looked at, before the first time and each further one.
 func (w *work) stop(ctx context.Context) (Process, error) {
 	w.tell(Step{Process: w.before, Name: StepStopping})
-	var again backoff
-	for {
-		if w.ending.Err() != nil {
-			if w.sent {
-				return w.leaveOpen()
-			}
-			return Process{}, context.Cause(w.ending)
-		}
+	for again := (backoff{}); ; {
 		refusal := w.client.Stop(ctx, w.namespec())
-		if IsFault(refusal, FaultShutdownState) && !w.sent {
+		if IsFault(refusal, FaultShutdownState) {
 			return Process{}, ErrShuttingDown
 		}
-		w.sent = w.sent || mayHaveWorked(refusal)
-		p, err := w.look(ctx)
-		for err == nil && w.sent && w.sameRun(p) && (p.State == Stopping || p.State != Running && p.PID != 0) {
-			p, err = w.look(ctx)
-		}
+		w.sent = mayHaveWorked(refusal)
+		p, err := w.untilStopped(ctx)
 		switch {
 		case err != nil:
 			return Process{}, err
@@ -287,10 +314,54 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		case p.State != Running:
 			return w.start(ctx)
 		}
+		w.sent = false
 		if refusal == nil {
 			refusal = errors.New("it still runs")
 		}
 		w.wait(ctx, &again, fmt.Errorf("stop: %w", refusal))
+
+		p, err = w.look(ctx)
+		switch {
+		case err != nil:
+			return Process{}, err
+		case !w.sameRun(p) || p.State != Running:
+			return Process{}, &ChangedError{w.namespec(), p}
+		case w.ending.Err() != nil:
+			return Process{}, context.Cause(w.ending)
+		}
+		w.At = p.Now.Unix()
+		if err := w.journal.write(w.intent); err != nil {
+			return Process{}, err
+		}
+	}
+}
+
+// untilStopped looks at the process until it has stopped, or it is certain that
+// supervisord was not told to stop it.
+func (w *work) untilStopped(ctx context.Context) (Process, error) {
+	told, late := time.Now(), false
+	for {
+		p, err := w.look(ctx)
+		if err != nil || !w.sent {
+			return p, err
+		}
+		if !w.sameRun(p) && (p.State == Stopping || p.State == Stopped || p.State == Backoff) {
+			// The process ended and was started anew after we looked and before
+			// supervisord was told to stop it: that was this run.
+			w.PID, w.Started = p.PID, p.Started.Unix()
+			if err := w.journal.write(w.intent); err != nil {
+				w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
+			}
+		}
+		stopping := p.State == Stopping || p.PID != 0 && p.State != Running && p.State != Starting
+		hasEffect := p.State != Running || time.Since(told) > inFlight
+		if !w.sameRun(p) || !stopping && hasEffect {
+			return p, nil
+		}
+		if limit := time.Duration(w.StopWait)*time.Second + overdue; !late && time.Since(told) > limit {
+			late = true
+			w.tell(Step{Process: w.before, Name: StepRetry, Err: fmt.Errorf("it has not stopped after %v, and is %v", limit, p.State)})
+		}
 	}
 }
 
@@ -362,13 +433,17 @@ func (w *work) start(ctx context.Context) (Process, error) {
 
 // resume finds out how far a killed listener has come, and goes on from there.
 func (w *work) resume(ctx context.Context) (Process, error) {
-	if w.Daemon != w.daemon || w.Boot != w.boot {
+	if daemon, _ := w.ask(ctx, w.namespec()); w.Daemon != daemon || w.Boot != w.boot {
 		return Process{}, nil // all its processes have been started anew
 	}
 	w.sent = true
-	begun := time.Now()
+	var begun time.Time
+	seenStopping := false // while that can have been our doing
 	for {
 		p, err := w.look(ctx)
+		if begun.IsZero() {
+			begun = time.Now()
+		}
 		switch {
 		case err != nil:
 			return Process{}, err
@@ -377,8 +452,9 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight:
 			return p, nil // killed before it told supervisord anything
 		case w.sameRun(p) && p.PID != 0:
+			seenStopping = seenStopping || p.State == Stopping && !p.Now.After(w.limit())
 			continue
-		case w.ours(p), w.Starting && p.State != Running && p.State != Stopping && p.State != Stopped:
+		case w.stoppedBy(p), w.sameRun(p) && (w.Starting || seenStopping), w.Starting && failedToStart(p):
 			w.tell(Step{Process: w.before, Name: StepResumed})
 			return w.start(ctx)
 		case p.State == Running || p.State == Starting:
@@ -388,6 +464,20 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 	}
 }
 
+// failedToStart reports whether p has not come to run since it was last
+// started, or does not yet. What has EXITED has run, in Python's supervisord
+// even when it was to be RUNNING at once and ended at once.
+func failedToStart(p Process) bool {
+	const atOnce = 2 * time.Second
+	switch p.State {
+	case Starting, Backoff, Fatal, Unknown:
+		return true
+	case Exited:
+		return p.Stopped.Sub(p.Started) <= atOnce
+	}
+	return false
+}
+
 // look looks at the process, however long supervisord cannot be asked.
 func (w *work) look(ctx context.Context) (Process, error) {
 	var again backoff
@@ -395,9 +485,14 @@ func (w *work) look(ctx context.Context) (Process, error) {
 		p, err := w.poller.look(ctx, w.namespec())
 		switch {
 		case err == nil:
+			w.last = p
 			return p, nil
 		case IsGone(err):
 			return Process{}, &ChangedError{Namespec: w.namespec()}
+		case !w.sent && IsFault(err, FaultShutdownState):
+			return Process{}, ErrShuttingDown
+		case !w.sent && w.ending.Err() != nil:
+			return Process{}, context.Cause(w.ending)
 		case ctx.Err() != nil, w.ending.Err() != nil && IsFault(err, FaultShutdownState):
 			return w.leaveOpen()
 		}

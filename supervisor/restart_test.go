@@ -31,6 +31,7 @@ type bench struct {
 	client    *supervisor.Client
 	restarter *supervisor.Restarter
 	steps     []string
+	onStop    func() // called when supervisord is about to be told to stop the process
 }
 
 const worker = "web:worker" // the process of a bench
@@ -62,6 +63,9 @@ func (b *bench) process() supervisor.Process {
 
 func (b *bench) tell(s supervisor.Step) {
 	b.steps = append(b.steps, strings.TrimSpace(fmt.Sprintf("%s %v", s.Name, s.Err)))
+	if s.Name == supervisor.StepStopping && b.onStop != nil {
+		b.onStop()
+	}
 }
 
 func (b *bench) restart(ctx context.Context) (supervisor.Process, error) {
@@ -213,7 +217,7 @@ func TestStartThatNeverWorks(t *testing.T) {
 			cancel(errors.New("enough"))
 		})
 		_, err := b.restart(ctx)
-		if err == nil || !strings.Contains(err.Error(), "enough; the next listener finishes it") {
+		if err == nil || !strings.Contains(err.Error(), "enough while it is FATAL; the next listener sees to it that it runs") {
 			t.Errorf("Restart: %v, want it to go on until it is told to end", err)
 		}
 		// 0.5+1+2+4+8+16 s, then every 30 s
@@ -317,7 +321,7 @@ func TestToldToEnd(t *testing.T) {
 	}{
 		{name: "before it was told to stop", after: time.Second, fates: func(c supervisortest.Call) supervisortest.Fate {
 			return supervisortest.Fate{Fault: refuse(c, "stopProcess")}
-		}, within: 0, intents: 0, err: terminated, state: supervisor.Running, finished: supervisor.Running},
+		}, within: 10 * time.Millisecond, intents: 0, err: terminated, state: supervisor.Running, finished: supervisor.Running},
 		{name: "while it stops", after: time.Second,
 			within: 3250 * time.Millisecond, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
 		{name: "while it starts", after: 5 * time.Second,
@@ -439,6 +443,203 @@ func TestManyRestartsShareOnePoller(t *testing.T) {
 		// a snapshot every 100 ms for ten seconds
 		if got, limit := len(b.Calls())-before, 4*many+1+110; got > limit {
 			t.Errorf("%d calls for %d restarts of 10 s, want at most %d", got, many, limit)
+		}
+	})
+}
+
+// TestNewRunMeetsOurStop has the process crash and be started anew in the
+// moment between our look and our stop: what we stop then, we start.
+func TestNewRunMeetsOurStop(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: time.Second, StopTakes: time.Second})
+		time.Sleep(5 * time.Second)
+		b.onStop = func() { b.Exit(worker, true) }
+		b.wantRestarted()
+		if got := b.Starts(worker); got != 3 {
+			t.Errorf("started %d times, want 3", got)
+		}
+	})
+}
+
+// TestPauseBeforeStop has somebody act in the pause after a stop that failed.
+func TestPauseBeforeStop(t *testing.T) {
+	failed := supervisortest.Fate{Fault: &supervisor.Fault{Code: supervisor.FaultFailed, Text: "FAILED"}}
+	tests := []struct {
+		name   string
+		fate   supervisortest.Fate // of each stop
+		act    func(b *bench)
+		state  supervisor.State
+		starts int
+	}{
+		{"refused, then restarted by supervisord", failed, func(b *bench) { b.Exit(worker, true) }, supervisor.Running, 2},
+		{"refused, then stopped by the operator", failed,
+			func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped, 1},
+		{"lost, then stopped by the operator", supervisortest.Fate{LoseCall: true},
+			func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, supervisortest.Program{StartTakes: time.Second})
+				time.Sleep(5 * time.Second)
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+					if c.Method != "supervisor.stopProcess" {
+						return supervisortest.Fate{}
+					}
+					if c.Number == 5 { // after which the pause is 8 s
+						time.AfterFunc(6*time.Second, func() { tt.act(b) })
+					}
+					return tt.fate
+				})
+				_, err := b.restart(t.Context())
+				var changed *supervisor.ChangedError
+				if !errors.As(err, &changed) {
+					t.Errorf("Restart: %v, want a ChangedError", err)
+				}
+				time.Sleep(time.Minute)
+				if got := b.Process(worker).State; got != tt.state || b.Starts(worker) != tt.starts {
+					t.Errorf("it is %v after %d starts, want %v after %d", got, b.Starts(worker), tt.state, tt.starts)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
+// TestEndedThenResumed tells a restart to end at a bad moment and has the next
+// listener take it up.
+func TestEndedThenResumed(t *testing.T) {
+	late := func(number int) bool { return number > 5 } // after 15 s of refusals
+	refused := supervisortest.Fate{Fault: &supervisor.Fault{Code: supervisor.FaultFailed, Text: "FAILED"}}
+	type fates = func(c supervisortest.Call, end func()) supervisortest.Fate
+	endAt := func(method string) fates {
+		return func(c supervisortest.Call, end func()) supervisortest.Fate {
+			if c.Method == "supervisor."+method {
+				return supervisortest.Fate{Then: end}
+			}
+			return supervisortest.Fate{}
+		}
+	}
+	tests := []struct {
+		name      string
+		flavour   supervisor.Flavour
+		program   supervisortest.Program
+		fates     fates
+		meanwhile func(b *bench)
+		state     supervisor.State
+	}{
+		{name: "a stop of 20 s of which nothing was known", flavour: supervisor.Go,
+			program: supervisortest.Program{StopTakes: 20 * time.Second, StopWait: time.Minute},
+			fates:   endAt("stopProcess"), state: supervisor.Running},
+		{name: "a stop of 20 s when supervisord did not tell its stopwaitsecs", flavour: supervisor.Python,
+			program: supervisortest.Program{StopTakes: 20 * time.Second, StopWait: time.Minute},
+			fates: func(c supervisortest.Call, end func()) supervisortest.Fate {
+				if c.Method == "supervisor.getAllConfigInfo" {
+					return supervisortest.Fate{Status: 500}
+				}
+				return endAt("stopProcess")(c, end)
+			}, state: supervisor.Running},
+		{name: "a stop that was refused for long", flavour: supervisor.Python,
+			program: supervisortest.Program{StopTakes: 9 * time.Second},
+			fates: func(c supervisortest.Call, end func()) supervisortest.Fate {
+				if c.Method == "supervisor.stopProcess" && !late(c.Number) {
+					return refused
+				}
+				return endAt("stopProcess")(c, end)
+			}, state: supervisor.Running},
+		{name: "a start that is refused after a late stop", flavour: supervisor.Python,
+			program: supervisortest.Program{StopTakes: time.Second},
+			fates: func(c supervisortest.Call, end func()) supervisortest.Fate {
+				switch {
+				case c.Method == "supervisor.stopProcess" && !late(c.Number):
+					return refused
+				case c.Method == "supervisor.startProcess":
+					end()
+					return refused
+				}
+				return supervisortest.Fate{}
+			}, state: supervisor.Running},
+		{name: "a start that fails afterwards", flavour: supervisor.Python,
+			program: supervisortest.Program{StartTakes: 5 * time.Second, Startup: 4 * time.Second, Fails: func(start int) bool { return start == 2 }},
+			fates:   endAt("startProcess"), state: supervisor.Running},
+		{name: "a process that ends by itself days later", flavour: supervisor.Python,
+			program: supervisortest.Program{StartTakes: 2 * time.Second},
+			fates:   endAt("startProcess"),
+			meanwhile: func(b *bench) {
+				time.Sleep(72 * time.Hour)
+				b.Exit(worker, false)
+			}, state: supervisor.Exited},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, tt.flavour, tt.program)
+				time.Sleep(5 * time.Second)
+				ctx, end := context.WithCancel(t.Context())
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate { return tt.fates(c, end) })
+				_, err := b.restart(ctx)
+				var open *supervisor.OpenError
+				if !errors.As(err, &open) || !errors.Is(err, context.Canceled) {
+					t.Errorf("Restart: %v, want an OpenError", err)
+				}
+				b.wantJournal(1)
+				b.Intercept(nil)
+				if tt.meanwhile != nil {
+					tt.meanwhile(b)
+				}
+				b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+				time.Sleep(time.Hour)
+				if got := b.Process(worker).State; got != tt.state {
+					t.Errorf("an hour later it is %v, want %v; steps %q", got, tt.state, b.steps)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
+// TestSnapshotWithoutListeners has five restarts share a snapshot that leaves
+// one of their processes out, as the Go supervisord's does with listeners.
+func TestSnapshotWithoutListeners(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Go, supervisortest.Program{Listener: true, StopTakes: 2 * time.Second})
+		const others = 5
+		done := make(chan error)
+		for i := range others {
+			name := fmt.Sprint("p", i)
+			b.Add(supervisortest.Program{Name: name, StopTakes: 2 * time.Second})
+			p, err := b.client.Process(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				_, err := b.restarter.Restart(t.Context(), p, func(supervisor.Step) {})
+				done <- err
+			}()
+		}
+		b.wantRestarted()
+		for range others {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestStopThatDoesNotEnd tells once of a process that does not stop.
+func TestStopThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: time.Hour, StopWait: time.Hour})
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.getAllConfigInfo" {
+				return supervisortest.Fate{Status: 500} // so that it is taken for 10 s
+			}
+			return supervisortest.Fate{}
+		})
+		b.wantRestarted()
+		want := "stopping <nil>, retrying it has not stopped after 15s, and is STOPPING, starting <nil>, running <nil>"
+		if got := strings.Join(b.steps, ", "); got != want {
+			t.Errorf("steps %s, want %s", got, want)
 		}
 	})
 }

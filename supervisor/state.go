@@ -97,11 +97,18 @@ func (i intent) sameRun(p Process) bool {
 	return instant(i.Started).Equal(p.Started) && (p.PID == i.PID || p.PID == 0)
 }
 
-// ours reports whether the stop of p can have been that of the intent.
-func (i intent) ours(p Process) bool {
+// limit is the latest time at which supervisord has stopped a process that it
+// was told to stop for the intent.
+func (i intent) limit() time.Time {
 	const slack = 2 * time.Second // of a clock that counts seconds, and of killing
-	limit := instant(i.At).Add(time.Duration(i.StopWait)*time.Second + slack)
-	return i.sameRun(p) && p.PID == 0 && !p.Stopped.After(limit)
+	return instant(i.At).Add(time.Duration(i.StopWait)*time.Second + slack)
+}
+
+// stoppedBy reports whether the intent can be why p has stopped. It may have
+// met a run that began in the moment before it.
+func (i intent) stoppedBy(p Process) bool {
+	met := i.sameRun(p) || p.State != Exited && !p.Started.IsZero() && !p.Started.After(instant(i.At))
+	return met && p.PID == 0 && !p.Stopped.After(i.limit())
 }
 
 // journal keeps the intents of one supervisord, a file each, beside a lock file
