@@ -40,7 +40,8 @@ const (
 )
 
 // ErrSilent is what Next returns when no tick came for three periods of the
-// shortest tick seen (before the first one: of an hour). supervisord shows a
+// longest tick seen (before the first one: of an hour). A shorter one may have
+// been another listener's, which rejected it. supervisord shows a
 // listener that it has given up as RUNNING and never talks to it again; the way
 // back is to exit with a status other than 0 and be started anew.
 var ErrSilent = errors.New("supervisord has stopped sending ticks")
@@ -81,7 +82,7 @@ type Listener struct {
 	order  [remembered]string
 	oldest int
 
-	period   time.Duration // the shortest tick's; 0 before the first tick
+	period   time.Duration // the longest tick's; 0 before the first tick
 	lastTick time.Time
 }
 
@@ -321,19 +322,27 @@ func (l *Listener) fill(ctx context.Context, n int, limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for len(l.buf) < n {
+		var chunk []byte
+		var ok bool
 		select {
-		case chunk, ok := <-l.chunks:
-			if !ok && l.end == io.EOF {
-				return io.EOF
-			}
-			if !ok {
-				return fmt.Errorf("read supervisord's events: %w", l.end)
-			}
-			l.buf = append(l.buf, chunk...)
+		case chunk, ok = <-l.chunks:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-timer.C:
-			return errWait
+			select {
+			case chunk, ok = <-l.chunks: // both were ready: this program did not run for a while
+				timer.Reset(tailWait)
+			default:
+				return errWait
+			}
+		}
+		switch {
+		case ok:
+			l.buf = append(l.buf, chunk...)
+		case l.end == io.EOF:
+			return io.EOF
+		default:
+			return fmt.Errorf("read supervisord's events: %w", l.end)
 		}
 	}
 	return nil
@@ -350,9 +359,7 @@ func (l *Listener) refuse(e Event) string {
 	period, when, isTick := e.Tick()
 	if isTick {
 		l.lastTick = time.Now()
-		if l.period == 0 || period < l.period {
-			l.period = period
-		}
+		l.period = max(l.period, period)
 	}
 	if e.Serial != "" {
 		if l.seen[e.Serial] {

@@ -61,6 +61,8 @@ func sentence(r Record) (slog.Level, string) {
 		return slog.LevelWarn, fmt.Sprintf("%s was being restarted (pid %d) when a listener was killed, and is finished now", r.Process, r.PID)
 	case Retrying:
 		return slog.LevelError, fmt.Sprintf("%s: restart: %s", r.Process, r.Reason)
+	case LeftOpen:
+		return slog.LevelWarn, fmt.Sprintf("%s is left in the middle of its restart: %s", r.Process, r.Reason)
 	case Failed:
 		return slog.LevelError, fmt.Sprintf("%s not restarted: %s", r.Process, r.Reason)
 	case DryRun:

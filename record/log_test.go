@@ -45,6 +45,10 @@ func TestLog(t *testing.T) {
 			`level=WARN msg="web:a was being restarted (pid 7) when a listener was killed, and is finished now" process=web:a check=http pid=7`},
 		{with(func(r *record.Record) { r.Kind, r.Action, r.Reason = record.Restart, record.Retrying, "start: FATAL" }),
 			`level=ERROR msg="web:a: restart: start: FATAL" process=web:a check=http pid=7`},
+		{with(func(r *record.Record) {
+			r.Kind, r.Action, r.Reason = record.Restart, record.LeftOpen, "told to end while it is STOPPING"
+		}),
+			`level=WARN msg="web:a is left in the middle of its restart: told to end while it is STOPPING" process=web:a check=http pid=7`},
 		{with(func(r *record.Record) { r.Kind, r.Action, r.Reason = record.Restart, record.Skipped, "gone" }),
 			`level=INFO msg="web:a not restarted: gone" process=web:a check=http pid=7`},
 		{with(func(r *record.Record) { r.Kind, r.Action, r.Reason = record.Restart, record.Failed, "disk full" }),

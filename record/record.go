@@ -19,14 +19,15 @@ const (
 
 // Actions of a Restart record.
 const (
-	Stopping = "stopping" // the restart has begun: supervisord is told to stop the process
-	Starting = "starting" // it has stopped, and supervisord is told to start it
-	Retrying = "retrying" // something failed, Reason says what, and is tried again
-	Running  = "running"  // it runs again, as NewPID
-	Resumed  = "resumed"  // a restart is finished that a killed listener began
-	Skipped  = "skipped"  // there is no restart; Reason says why
-	Failed   = "failed"   // there should be a restart; Reason says why there is none
-	DryRun   = "dry_run"  // there would be a restart, were it not for --dry-run
+	Stopping = "stopping"  // the restart has begun: supervisord is told to stop the process
+	Starting = "starting"  // it has stopped, and supervisord is told to start it
+	Retrying = "retrying"  // something failed, Reason says what, and is tried again
+	Running  = "running"   // it runs again, as NewPID
+	Resumed  = "resumed"   // a restart is finished that a killed listener began
+	Skipped  = "skipped"   // there is no restart; Reason says why
+	Failed   = "failed"    // there should be a restart; Reason says why there is none
+	LeftOpen = "left_open" // the listener ends in the middle of it, and Reason says what the next one will find
+	DryRun   = "dry_run"   // there would be a restart, were it not for --dry-run
 )
 
 // Record is one fact. Fields that do not belong to its kind are empty.

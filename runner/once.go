@@ -49,12 +49,11 @@ func (r Report) Status() checks.Status {
 // that fails, and restarts nothing. The error is a *ConfigError, or says why
 // supervisord cannot be asked.
 func Once(ctx context.Context, cfg Config) (Report, error) {
-	cfg.Sinks = nil // which get what a listener does
 	r, err := newRunner(cfg)
 	if err != nil {
 		return Report{}, err
 	}
-	chosen, err := r.watched(ctx)
+	chosen, err := r.choose(ctx)
 	if err != nil {
 		return Report{}, err
 	}

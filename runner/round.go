@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ func (r *runner) round(ctx context.Context) {
 	}
 	r.listing = true
 	r.checking.Go(func() {
-		chosen, err := r.watched(ctx)
+		watched, err := r.survey(ctx)
 		r.mu.Lock()
 		r.listing = false
 		r.mu.Unlock()
@@ -42,17 +41,29 @@ func (r *runner) round(ctx context.Context) {
 		case supervisor.IsFault(err, supervisor.FaultShutdownState):
 			r.Log.Info("no round: supervisord is shutting down")
 		case err != nil:
-			r.happens("no round", fmt.Errorf("no round of checks: %w", err))
+			r.happens("supervisord cannot be asked", err)
 		default:
-			r.ended("no round")
-			r.tellSelection(chosen)
-			r.check(ctx, chosen.watched)
+			r.ended("supervisord cannot be asked")
+			r.check(ctx, watched)
 		}
 	})
 }
 
-// watched asks supervisord for its processes and selects.
-func (r *runner) watched(ctx context.Context) (selection, error) {
+// survey finds out which processes are to be watched, and tells what is worth
+// telling of that.
+func (r *runner) survey(ctx context.Context) ([]supervisor.Process, error) {
+	r.surveying.Lock()
+	defer r.surveying.Unlock()
+	chosen, err := r.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.tellSelection(chosen)
+	return chosen.watched, nil
+}
+
+// choose asks supervisord for its processes and selects.
+func (r *runner) choose(ctx context.Context) (selection, error) {
 	var processes []supervisor.Process
 	var err error
 	if len(r.selectors) == 1 && r.selectors[0].name != "*" {
@@ -78,7 +89,7 @@ func (r *runner) watched(ctx context.Context) (selection, error) {
 }
 
 // configured returns the configuration of processes where it is needed, asking
-// for it when there are new ones. There is one such call at a time.
+// for it when there are new ones.
 func (r *runner) configured(ctx context.Context, processes []supervisor.Process) ([]supervisor.Program, error) {
 	if len(r.selectors) > 0 {
 		return nil, nil
@@ -161,6 +172,7 @@ func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
 	for f := range r.findings {
 		if !present[f.namespec] {
 			delete(r.findings, f)
+			delete(r.trouble, "no restart "+f.namespec)
 		}
 	}
 }
@@ -181,7 +193,11 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process) {
 	}
 	failed, reason := r.examine(ctx, p)
 	<-r.limit
-	if failed == "" || ctx.Err() != nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if failed == "" {
+		r.forget("no restart " + namespec)
 		return
 	}
 	r.mu.Lock()
@@ -278,12 +294,12 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 // restart restarts p because a check failed, and tells what came of it.
 func (r *runner) restart(ctx context.Context, p supervisor.Process, check, reason string) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: check, Reason: reason}
-	begun := time.Now()
 	if r.DryRun {
 		rec.Action = record.DryRun
-		r.tell(rec)
+		r.tellOnce(rec)
 		return
 	}
+	begun := time.Now()
 	restarter, err := r.open(ctx)
 	if err == nil {
 		_, err = restarter.Restart(ctx, p, func(s supervisor.Step) {
@@ -295,17 +311,32 @@ func (r *runner) restart(ctx context.Context, p supervisor.Process, check, reaso
 			r.tellStep(s, begun)
 		})
 	}
-	r.forget("restart " + p.Namespec())
+	r.forget("restart " + rec.Process)
 	var changed *supervisor.ChangedError
+	var open *supervisor.OpenError
 	switch {
 	case err == nil:
+		r.forget("no restart " + rec.Process)
 		return
+	case errors.As(err, &open):
+		rec.Action = record.LeftOpen
 	case errors.As(err, &changed), errors.Is(err, supervisor.ErrBusy), errors.Is(err, supervisor.ErrShuttingDown), ctx.Err() != nil:
-		rec.Action, rec.Reason = record.Skipped, err.Error()
+		rec.Action = record.Skipped
 	default:
-		rec.Action, rec.Reason = record.Failed, err.Error()
+		rec.Action = record.Failed
 	}
-	r.tell(rec)
+	rec.Reason = err.Error()
+	r.tellOnce(rec)
+}
+
+// tellOnce tells why there is no restart, when that begins, changes, and hourly.
+func (r *runner) tellOnce(rec record.Record) {
+	r.mu.Lock()
+	tell, _ := r.recur("no restart "+rec.Process, rec.Action+rec.Reason)
+	r.mu.Unlock()
+	if tell {
+		r.tell(rec)
+	}
 }
 
 // tellStep records a step of a restart that began at begun, if that is known.
@@ -319,6 +350,7 @@ func (r *runner) tellStep(s supervisor.Step, begun time.Time) {
 		rec.Action = record.Starting
 	case supervisor.StepRunning:
 		rec.Action = record.Running
+		r.forget("restart " + rec.Process)
 	case supervisor.StepResumed:
 		rec.Action = record.Resumed
 	case supervisor.StepRetry:
@@ -341,10 +373,8 @@ func (r *runner) tell(rec record.Record) {
 	rec.Time, rec.Listener = time.Now(), r.Name
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := record.Log(r.Log).Write(context.Background(), rec); err != nil {
-		r.Log.Log(context.Background(), slog.LevelError, err.Error())
-	}
-	for _, q := range r.queues {
-		q.put(rec)
+	record.Log(r.Log).Write(context.Background(), rec) // whose errors newLogHandler has no use for
+	for _, s := range r.sinks {
+		s.put(rec)
 	}
 }

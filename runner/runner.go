@@ -63,8 +63,9 @@ type Config struct {
 	// DryRun says what would be restarted, and does not.
 	DryRun bool
 
-	// Log is where the listener tells what it does. nil means text on standard
-	// error, from info level on.
+	// Log is where the listener tells what it does. It is written through a
+	// queue, which drops the newest lines, and says so, when nobody reads them.
+	// nil means text on standard error, from info level on.
 	Log *slog.Logger
 
 	// Sinks get every record, each from a queue of its own that drops the
@@ -94,19 +95,20 @@ type runner struct {
 	selectors []selector
 	client    *supervisor.Client
 	limit     chan struct{} // holds a place for each process being checked
-	queues    []*queue
+	sinks     []*sinkQueue
 
 	opening   sync.Mutex // held while restarter is looked at
 	restarter *supervisor.Restarter
 
-	programs []supervisor.Program // of the one round that asks
-	known    map[string]bool      // namespecs that were looked up in programs
+	surveying sync.Mutex           // held while supervisord is asked for its processes
+	programs  []supervisor.Program // as far as that needs them
+	known     map[string]bool      // namespecs that were looked up in programs
 
 	mu          sync.Mutex
 	busy        map[string]bool      // processes whose checks go on
 	restarting  map[string]bool      // processes being restarted
 	findings    map[finding]*verdict // newest, by process and check
-	listing     bool                 // the round's processes are being asked for
+	listing     bool                 // a round waits for supervisord
 	unmatched   map[string]bool      // selectors that match nothing
 	leftOut     string               // what was told last of who is left out
 	trouble     map[string]*recurring
@@ -116,8 +118,13 @@ type runner struct {
 
 // newRunner validates cfg and fills in what it leaves to the environment.
 func newRunner(cfg Config) (*runner, error) {
-	if len(cfg.Checks) == 0 {
+	switch {
+	case len(cfg.Checks) == 0:
 		return nil, &ConfigError{errors.New("no checks")}
+	case cfg.Concurrency < 0:
+		return nil, &ConfigError{fmt.Errorf("concurrency %d is less than 0", cfg.Concurrency)}
+	case (cfg.Stdin == nil) != (cfg.Stdout == nil):
+		return nil, &ConfigError{errors.New("of Stdin and Stdout, only one is set")}
 	}
 	selectors, err := parseSelectors(cfg.Groups, cfg.Processes)
 	if err != nil {
@@ -157,9 +164,6 @@ func newRunner(cfg Config) (*runner, error) {
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
 	}
-	for _, sink := range cfg.Sinks {
-		r.queues = append(r.queues, newQueue(sink, r.Log))
-	}
 	return r, nil
 }
 
@@ -193,6 +197,12 @@ func Run(ctx context.Context, cfg Config) error {
 		var stop func()
 		ctx, stop = signals(ctx)
 		defer stop()
+	}
+	log := newLogHandler(r.Log.Handler())
+	defer log.queue.close(checkGrace)
+	r.Log = slog.New(log)
+	for _, sink := range r.Sinks {
+		r.sinks = append(r.sinks, newSinkQueue(sink, r.Log))
 	}
 	return r.run(ctx)
 }
@@ -263,13 +273,14 @@ func (r *runner) introduce() {
 }
 
 // contact waits until supervisord can be asked, which may be a while after it
-// started us, and then finishes the restarts that killed listeners left.
+// started us, tells what is watched, and finishes the restarts that killed
+// listeners left.
 func (r *runner) contact(ctx context.Context) {
-	if r.DryRun {
-		return
-	}
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		_, err := r.open(ctx)
+		_, err := r.survey(ctx)
+		if err == nil && !r.DryRun {
+			_, err = r.open(ctx)
+		}
 		if err == nil {
 			r.ended("supervisord cannot be asked")
 			break
@@ -285,13 +296,18 @@ func (r *runner) contact(ctx context.Context) {
 			return
 		}
 	}
+	if r.DryRun {
+		return
+	}
 	if flavour, err := r.client.Flavour(ctx); err == nil {
 		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))
 	}
 	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellStep(s, time.Time{}) }, func(p supervisor.Process, err error) {
+		r.forget("restart " + p.Namespec())
 		level := slog.LevelError
 		var changed *supervisor.ChangedError
-		if errors.As(err, &changed) || ctx.Err() != nil {
+		var open *supervisor.OpenError
+		if errors.As(err, &changed) || errors.As(err, &open) {
 			level = slog.LevelInfo
 		}
 		text := fmt.Sprintf("of the restarts that a killed listener left: %v", err)
@@ -328,8 +344,8 @@ func (r *runner) wait() {
 		r.Log.Warn(fmt.Sprintf("a check has not returned %v after it was told to", checkGrace))
 	}
 	r.restartings.Wait()
-	for _, q := range r.queues {
-		q.close(checkGrace)
+	for _, s := range r.sinks {
+		s.close(checkGrace)
 	}
 }
 

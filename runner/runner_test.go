@@ -642,9 +642,84 @@ func TestChangesDuringACheck(t *testing.T) {
 
 func TestDryRun(t *testing.T) {
 	inBubble(t, fail, web("a"), func(cfg *runner.Config) { cfg.DryRun, cfg.StateDir = true, "/dev/null/nothing" }, func(b *bench) {
-		b.tick()
+		for range 12 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
 		b.wantStarts("web:a", 1)
-		b.wantLog(`level=WARN msg="web:a would be restarted (pid 1001), but this is a dry run: test: it is broken"`)
+		const want = `level=WARN msg="web:a would be restarted (pid 1001), but this is a dry run: test: it is broken"`
+		if got := strings.Count(b.log.String(), want); got != 1 {
+			t.Errorf("told %d times in a minute, want once:\n%s", got, b.log)
+		}
+	})
+}
+
+// TestRestartThatCannotBegin tells so once, and does not touch the process.
+func TestRestartThatCannotBegin(t *testing.T) {
+	inBubble(t, fail, web("a"), nil, func(b *bench) {
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			return supervisortest.Fate{Fault: map[string]*supervisor.Fault{
+				"supervisor.getProcessInfo": {Code: supervisor.FaultFailed, Text: "FAILED"},
+			}[c.Method]}
+		})
+		for range 12 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		b.wantStarts("web:a", 1)
+		if got := strings.Count(b.log.String(), `level=ERROR msg="web:a not restarted: supervisord refused: FAILED (fault 30)"`); got != 1 {
+			t.Errorf("told %d times in a minute, want once:\n%s", got, b.log)
+		}
+	})
+}
+
+// TestLogThatNobodyReads stops taking lines at each point of a restart, as a
+// pipe does that is full: nothing may wait for it.
+func TestLogThatNobodyReads(t *testing.T) {
+	for _, text := range []string{"unhealthy", "is restarted", "has stopped", "runs again"} {
+		t.Run(text, func(t *testing.T) {
+			blocked := &blockingLog{at: text, release: make(chan struct{})}
+			inBubble(t, failFirst("a"), web("a"), func(cfg *runner.Config) {
+				cfg.Log = slog.New(slog.NewTextHandler(blocked, nil))
+				blocked.release = make(chan struct{}) // of the bubble
+			}, func(b *bench) {
+				for range 3 {
+					b.tick()
+					b.wait(5 * time.Second)
+				}
+				if got := b.Process("web:a").State; got != supervisor.Running || b.Starts("web:a") != 2 {
+					t.Errorf("web:a is %v after %d starts, want RUNNING after 2", got, b.Starts("web:a"))
+				}
+				b.stop(nil)
+				if took, err := b.end(); err != nil || took > 2*time.Second {
+					t.Errorf("Run: %v after %v", err, took)
+				}
+				close(blocked.release)
+			})
+		})
+	}
+}
+
+type blockingLog struct {
+	at      string
+	release chan struct{}
+}
+
+func (l *blockingLog) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), l.at) {
+		<-l.release
+	}
+	return len(p), nil
+}
+
+// TestToldAtStart tells what is watched, or what is wrong, without waiting for
+// a tick.
+func TestToldAtStart(t *testing.T) {
+	inBubble(t, pass, web("a"), func(cfg *runner.Config) { cfg.Groups = nil }, func(b *bench) {
+		b.wantLog("neither -g nor -N was given: every process is watched: web:a")
+	})
+	inBubble(t, pass, nil, func(cfg *runner.Config) { cfg.DryRun = true }, func(b *bench) {
+		b.wantLog("no process matches")
 	})
 }
 
@@ -682,7 +757,7 @@ func TestListenerResumes(t *testing.T) {
 		if err := <-first; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		if !strings.Contains(log.String(), "the next listener finishes it") {
+		if !strings.Contains(log.String(), "web:a is left in the middle of its restart: context canceled while it is STOPPING; the next listener sees to it that it runs") {
 			t.Errorf("the log does not say what is open:\n%s", log)
 		}
 		ctx, stop = context.WithCancel(t.Context())
@@ -756,6 +831,8 @@ func TestBadConfig(t *testing.T) {
 	}{
 		{"no checks", runner.Config{Server: server}, "no checks"},
 		{"no address", runner.Config{Checks: check}, supervisor.ErrNoURL.Error()},
+		{"a bad concurrency", runner.Config{Checks: check, Server: server, Concurrency: -1}, "concurrency -1 is less than 0"},
+		{"half of the protocol", runner.Config{Checks: check, Server: server, Stdin: strings.NewReader("")}, "of Stdin and Stdout, only one is set"},
 		{"a bad process", runner.Config{Checks: check, Server: server, Processes: []string{":a"}}, `process name ":a": write NAME, GROUP:NAME or GROUP:*`},
 		{"a bad group", runner.Config{Checks: check, Server: server, Groups: []string{"web:a"}}, `process group "web:a": write the name of a group`},
 		{"a bad state folder", runner.Config{Checks: check, Server: server, StateDir: "/dev/null"}, "the state folder cannot be used: mkdir /dev/null: not a directory"},
@@ -763,7 +840,9 @@ func TestBadConfig(t *testing.T) {
 	t.Setenv("SUPERVISOR_SERVER_URL", "")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.cfg.Stdin, tt.cfg.Stdout = strings.NewReader(""), io.Discard
+			if tt.cfg.Stdin == nil {
+				tt.cfg.Stdin, tt.cfg.Stdout = strings.NewReader(""), io.Discard
+			}
 			err := runner.Run(t.Context(), tt.cfg)
 			var config *runner.ConfigError
 			if !errors.As(err, &config) || err.Error() != tt.want {

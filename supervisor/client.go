@@ -92,7 +92,9 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 		if u.User != nil && c.username == "" {
 			c.username = u.User.Username()
-			c.password, _ = u.User.Password()
+			if password, given := u.User.Password(); given {
+				c.password = password
+			}
 		}
 		u.User = nil
 		c.address = u.String()

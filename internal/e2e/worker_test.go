@@ -32,6 +32,7 @@ func worker() {
 			os.WriteFile("twice-"+name, []byte(err.Error()), 0o600)
 		}
 		if starts := count("starts-" + name); starts > 1 && rand.IntN(5) == 0 {
+			time.Sleep(time.Duration(rand.Int64N(int64(900 * time.Millisecond)))) // within startsecs
 			fmt.Println("fails to start")
 			os.Exit(1)
 		}

@@ -58,12 +58,11 @@ func (s *Server) Listener() (stdin io.ReadCloser, stdout io.WriteCloser) {
 	return inRead, outWrite
 }
 
-// Tick sends the tick of that period, with the time the period began, and
-// returns as Send does.
+// Tick sends the tick of that period, which is whole seconds, with the present
+// time: Python's supervisord says when the period began, and so may a test
+// that has a listener pass over old ticks, with Send. It returns as Send does.
 func (s *Server) Tick(period time.Duration) error {
-	n := int64(period / time.Second)
-	now := time.Now().Unix()
-	return s.Send(fmt.Sprintf("TICK_%d", n), fmt.Sprintf("when:%d", now-now%n))
+	return s.Send(fmt.Sprintf("TICK_%d", period/time.Second), fmt.Sprintf("when:%d", time.Now().Unix()))
 }
 
 // Send sends an event and returns when the listener has answered it OK, as it

@@ -61,7 +61,7 @@ func TestEvents(t *testing.T) {
 				}
 				want := []string{
 					"REMOTE_COMMUNICATION größe 🙂", "REMOTE_COMMUNICATION ", "REMOTE_COMMUNICATION 日本",
-					"TICK_60 when:946684860",
+					"TICK_60 when:946684890",
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("events (-want +got):\n%s", diff)
