@@ -617,12 +617,18 @@ func TestSnapshotWithoutListeners(t *testing.T) {
 				done <- err
 			}()
 		}
-		b.wantRestarted()
+		if _, err := b.restart(t.Context()); err != nil {
+			t.Error(err)
+		}
 		for range others {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
+		if got := b.Process(worker).State; got != supervisor.Running {
+			t.Errorf("it is %v", got)
+		}
+		b.wantJournal(0)
 	})
 }
 

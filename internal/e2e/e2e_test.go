@@ -55,8 +55,9 @@ type host struct {
 	client *supervisor.Client
 }
 
-// underEach runs a test under each supervisord. config may name {bin}, {self}
-// and, for a port that is free, {port1} to {port9}.
+// underEach runs a test under each supervisord. config may name {bin}, {self},
+// for a port that is free, {port1} to {port9}, and for three in a row, which
+// differ in their last digit, {tens} and {ones} of the first.
 func underEach(t *testing.T, config string, test func(h *host)) {
 	t.Parallel()
 	for _, path := range realsupervisord.Find(t) {
@@ -66,6 +67,8 @@ func underEach(t *testing.T, config string, test func(h *host)) {
 			for i, port := range freePorts(t, 9) {
 				pairs = append(pairs, fmt.Sprintf("{port%d}", i+1), fmt.Sprint(port))
 			}
+			first := consecutivePorts(t, 3)
+			pairs = append(pairs, "{tens}", fmt.Sprint(first/10), "{ones}", fmt.Sprint(first%10))
 			d := realsupervisord.Start(t, path, strings.NewReplacer(pairs...).Replace(config))
 			h := &host{Daemon: d, t: t, path: path, client: d.Client()}
 			t.Cleanup(func() {
@@ -95,6 +98,29 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	}
 	t.Fatal("no ports are free")
 	return nil
+}
+
+// consecutivePorts returns the first of n free ports that differ in their last
+// digit only.
+func consecutivePorts(t *testing.T, n int) int {
+	t.Helper()
+next:
+	for range 100 {
+		first := freePorts(t, 1)[0]
+		if first%10+n > 10 {
+			continue
+		}
+		for port := first; port < first+n; port++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				continue next
+			}
+			l.Close()
+		}
+		return first
+	}
+	t.Fatal("no consecutive ports are free")
+	return 0
 }
 
 // logs shows what supervisord and the listeners have logged.

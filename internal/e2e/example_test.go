@@ -1,10 +1,9 @@
 package e2e
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +19,13 @@ func TestExampleConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := consecutivePorts(t, 3)
 	config := string(text)
 	for _, change := range [][2]string{
 		{"file=/run/supervisor.sock\n", ""}, // the test has its own
 		{"chmod=0700 ", ""},
-		{"/usr/local/bin/web --port 800%(process_num)d", fmt.Sprintf("{self} worker %d%%(process_num)d", base/10)},
-		{"web_800%(process_num)d", fmt.Sprintf("web_%d%%(process_num)d", base/10)},
-		{"numprocs_start=1", fmt.Sprintf("numprocs_start=%d", base%10)},
+		{"/usr/local/bin/web --port 800%(process_num)d", "{self} worker {tens}%(process_num)d"},
+		{"web_800%(process_num)d", "web_{tens}%(process_num)d"},
+		{"numprocs_start=1", "numprocs_start={ones}"},
 		{"/usr/local/bin/", "{bin}/"},
 		{"/var/log/web_http.log", "%(here)s/web_http.err"},
 		{"/var/log/web_heartbeat.log", "%(here)s/web_heartbeat.err"},
@@ -41,11 +39,17 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 	config = strings.ReplaceAll(config, "\n                            ;", "\n;")
 	underEach(t, config, func(h *host) {
+		var err error
 		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		worker := fmt.Sprintf("web:web_%d", base)
+		processes, err := h.client.Processes(h.t.Context())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		web := slices.IndexFunc(processes, func(p supervisor.Process) bool { return p.Group == "web" })
+		worker := processes[web].Namespec()
 		before := h.running(worker)
 		h.spoil(before.PID)
 		h.restarted(before, 40*time.Second)
@@ -69,27 +73,4 @@ func normalise(log string) string {
 		log = regexp.MustCompile(change[0]).ReplaceAllString(log, change[1])
 	}
 	return log
-}
-
-// consecutivePorts returns the first of n free ports that differ in their last
-// digit only.
-func consecutivePorts(t *testing.T, n int) int {
-	t.Helper()
-next:
-	for range 100 {
-		first := freePorts(t, 1)[0]
-		if first%10+n > 10 {
-			continue
-		}
-		for port := first; port < first+n; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err != nil {
-				continue next
-			}
-			l.Close()
-		}
-		return first
-	}
-	t.Fatal("no consecutive ports are free")
-	return 0
 }
