@@ -18,7 +18,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// bin is the folder of our programs; self is the test binary, the worker.
+// bin is the folder of our programs and of an example; self is the test binary, the worker.
 var bin, self string
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func withPrograms(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-o", bin+"/", "../../cmd/...")
+	build := exec.Command("go", "build", "-o", bin+"/", "../../cmd/...", "../../examples/heartbeat_worker")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build our programs:", err)

@@ -95,3 +95,12 @@ func (h *host) spoil(pid int) {
 		h.t.Fatal(err)
 	}
 }
+
+// freeze stops a process without its knowledge, until the end of the test.
+func freeze(h *host, pid int) {
+	h.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { syscall.Kill(pid, syscall.SIGCONT) })
+}

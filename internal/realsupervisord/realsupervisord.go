@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,8 +45,9 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 // none.
 func Find(t testing.TB) []string {
 	t.Helper()
-	if list := os.Getenv("SUPERVISORDS"); list != "" {
-		return filepath.SplitList(list)
+	paths := slices.DeleteFunc(filepath.SplitList(os.Getenv("SUPERVISORDS")), func(path string) bool { return path == "" })
+	if len(paths) > 0 {
+		return paths
 	}
 	path, err := exec.LookPath("supervisord")
 	if err != nil {
