@@ -237,7 +237,9 @@ func (r *runner) run(ctx context.Context) error {
 			case ctx.Err() != nil:
 				err = nil
 			}
-			r.Log.Info(fmt.Sprintf("ending: %v", why))
+			if err == nil {
+				r.Log.Info(fmt.Sprintf("ending: %v", why))
+			}
 			stop(why)
 			r.wait()
 			return err
