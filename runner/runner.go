@@ -346,9 +346,11 @@ func (r *runner) wait() {
 		r.Log.Warn(fmt.Sprintf("a check has not returned %v after it was told to", checkGrace))
 	}
 	r.restartings.Wait()
+	var closing sync.WaitGroup
 	for _, s := range r.sinks {
-		s.close(checkGrace)
+		closing.Go(func() { s.close(checkGrace) })
 	}
+	closing.Wait()
 }
 
 // happens tells of trouble when it begins, when it changes, and hourly.

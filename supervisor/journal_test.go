@@ -153,6 +153,21 @@ func killAt(t *testing.T, flavour supervisor.Flavour, number int, after, fails b
 	return killed.Load()
 }
 
+// writeIntent writes the intent to restart the run before, with more fields.
+func (b *bench) writeIntent(before supervisor.Process, more string) {
+	b.t.Helper()
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	text := fmt.Sprintf(`{"group":"web","name":"worker","pid":%d,"started":%d,"at":%d,"stop_wait":10,"supervisord_pid":1000,"boot_id":%q%s}`,
+		before.PID, before.Started.Unix(), before.Now.Unix(), strings.TrimSpace(string(boot)), more)
+	folders, err := filepath.Glob(filepath.Join(b.dir, "supervisor-*"))
+	if err != nil || len(folders) != 1 {
+		b.t.Fatal(folders, err)
+	}
+	if err := os.WriteFile(filepath.Join(folders[0], "web%3Aworker.intent.v1.json"), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // TestResume has a listener take up intents that were written by hand.
 func TestResume(t *testing.T) {
 	tests := []struct {
@@ -245,22 +260,16 @@ func TestResume(t *testing.T) {
 			want:   supervisor.Stopped, starts: 0,
 		},
 	}
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, supervisor.Python, supervisortest.Program{StartTakes: time.Second})
 				before := b.process()
-				text := fmt.Sprintf(`{"group":"web","name":"worker","pid":%d,"started":%d,"at":%d,"stop_wait":10,"supervisord_pid":1000,"boot_id":%q`,
-					before.PID, before.Started.Unix(), before.Now.Unix(), strings.TrimSpace(string(boot)))
+				more := ""
 				if tt.intent != nil {
-					text += "," + tt.intent(before)
+					more = "," + tt.intent(before)
 				}
-				folders, _ := filepath.Glob(filepath.Join(b.dir, "supervisor-*"))
-				path := filepath.Join(folders[0], "web%3Aworker.intent.v1.json")
-				if err := os.WriteFile(path, []byte(text+"}"), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				b.writeIntent(before, more)
 				tt.change(b)
 				synctest.Wait()
 				b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})

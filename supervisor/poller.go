@@ -28,8 +28,13 @@ type poller struct {
 
 	mu      sync.Mutex
 	waiting map[string][]chan<- sight
-	alone   context.CancelFunc // ends the pause of run, nil when run is not
-	next    time.Time          // the earliest time of the next look
+	running bool          // run is
+	nobody  chan struct{} // wakes run when nobody waits any more; holds one
+	next    time.Time     // the earliest time of the next look
+}
+
+func newPoller(client *Client) *poller {
+	return &poller{client: client, waiting: make(map[string][]chan<- sight), nobody: make(chan struct{}, 1)}
 }
 
 // sight is what a look saw of one process.
@@ -42,14 +47,10 @@ type sight struct {
 func (p *poller) look(ctx context.Context, namespec string) (Process, error) {
 	seen := make(chan sight, 1)
 	p.mu.Lock()
-	if p.waiting == nil {
-		p.waiting = make(map[string][]chan<- sight)
-	}
 	p.waiting[namespec] = append(p.waiting[namespec], seen)
-	if p.alone == nil {
-		var pausing context.Context
-		pausing, p.alone = context.WithCancel(context.Background())
-		go p.run(pausing)
+	if !p.running {
+		p.running = true
+		go p.run()
 	}
 	p.mu.Unlock()
 	select {
@@ -71,18 +72,20 @@ func (p *poller) leave(namespec string, seen chan<- sight) {
 		return
 	}
 	delete(p.waiting, namespec)
-	if len(p.waiting) == 0 && p.alone != nil {
-		p.alone()
+	if len(p.waiting) == 0 {
+		select {
+		case p.nobody <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // run looks until nobody waits any more.
-func (p *poller) run(pausing context.Context) {
+func (p *poller) run() {
 	for {
 		p.mu.Lock()
 		if len(p.waiting) == 0 {
-			p.alone()
-			p.alone = nil
+			p.running = false
 			p.mu.Unlock()
 			return
 		}
@@ -90,12 +93,13 @@ func (p *poller) run(pausing context.Context) {
 		p.mu.Unlock()
 		select {
 		case <-pause.C:
-		case <-pausing.Done():
+		case <-p.nobody:
 			pause.Stop()
+			continue
 		}
 		p.mu.Lock()
 		waiting := p.waiting
-		p.waiting = nil
+		p.waiting = make(map[string][]chan<- sight)
 		p.mu.Unlock()
 
 		begin := time.Now()

@@ -116,12 +116,13 @@ type Restarter struct {
 	client  *Client
 	journal *journal
 	boot    string
-	poller  poller
+	poller  *poller
 
 	mu        sync.Mutex
 	daemon    int                      // supervisord's pid
 	stopWaits map[string]time.Duration // by namespec
 	askAgain  time.Time                // for these two
+	golang    bool                     // it is the Go one, as far as it is known
 }
 
 // NewRestarter returns a Restarter that keeps its journal in stateDir (see
@@ -144,7 +145,7 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 		journal: journal,
 		daemon:  daemon,
 		boot:    bootID(),
-		poller:  poller{client: client},
+		poller:  newPoller(client),
 	}, nil
 }
 
@@ -245,6 +246,7 @@ func (r *Restarter) ask(ctx context.Context, namespec string) (daemon int, stopW
 				r.stopWaits[program.Namespec()] = program.StopWait
 			}
 		}
+		r.golang = errors.Is(err, ErrNotOffered) || r.golang && err != nil
 		if err == nil || errors.Is(err, ErrNotOffered) {
 			r.askAgain = time.Now().Add(askedAge)
 		}
@@ -253,6 +255,13 @@ func (r *Restarter) ask(ctx context.Context, namespec string) (daemon int, stopW
 		return r.daemon, wait
 	}
 	return r.daemon, defaultStopWait
+}
+
+// isGo reports whether this is the Go supervisord, as far as it is known.
+func (r *Restarter) isGo() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.golang
 }
 
 // work is one restart under way: its lock is held and its intent is written.
@@ -305,7 +314,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 			return Process{}, ErrShuttingDown
 		}
 		w.sent = mayHaveWorked(refusal)
-		p, err := w.untilStopped(ctx)
+		p, err := w.untilStopped(ctx, refusal == nil)
 		switch {
 		case err != nil:
 			return Process{}, err
@@ -337,21 +346,29 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 }
 
 // untilStopped looks at the process until it has stopped, or it is certain that
-// supervisord was not told to stop it.
-func (w *work) untilStopped(ctx context.Context) (Process, error) {
-	told, late := time.Now(), false
+// supervisord was not told to stop it. A stop that supervisord has confirmed is
+// certain; any other may still be on its way.
+func (w *work) untilStopped(ctx context.Context, certain bool) (Process, error) {
+	var told time.Time // when supervisord was first seen to answer after it was told
+	late := false
 	for {
 		p, err := w.look(ctx)
 		if err != nil || !w.sent {
 			return p, err
 		}
-		if !w.sameRun(p) && (p.State == Stopping || p.State == Stopped || p.State == Backoff) {
+		if told.IsZero() {
+			told = time.Now()
+		}
+		switch {
+		case !w.sameRun(p) && (p.State == Stopping || p.State == Stopped || p.State == Backoff):
 			// The process ended and was started anew after we looked and before
 			// supervisord was told to stop it: that was this run.
-			w.PID, w.Started = p.PID, p.Started.Unix()
-			if err := w.journal.write(w.intent); err != nil {
-				w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
-			}
+			w.adopt(p)
+		case w.sameRun(p) && p.State == Stopping && !w.Stopping:
+			w.adopt(p)
+		}
+		if !certain && !w.sameRun(p) && (p.State == Running || p.State == Starting) && time.Since(told) <= inFlight {
+			continue // our stop may be on its way to this run
 		}
 		stopping := p.State == Stopping || p.PID != 0 && p.State != Running && p.State != Starting
 		hasEffect := p.State != Running || time.Since(told) > inFlight
@@ -362,6 +379,15 @@ func (w *work) untilStopped(ctx context.Context) (Process, error) {
 			late = true
 			w.tell(Step{Process: w.before, Name: StepRetry, Err: fmt.Errorf("it has not stopped after %v, and is %v", limit, p.State)})
 		}
+	}
+}
+
+// adopt writes down that p is the run that our stop has met.
+func (w *work) adopt(p Process) {
+	w.PID, w.Started = p.PID, p.Started.Unix()
+	w.Stopping = w.Stopping || p.State == Stopping
+	if err := w.journal.write(w.intent); err != nil {
+		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
 	}
 }
 
@@ -387,6 +413,7 @@ func (w *work) start(ctx context.Context) (Process, error) {
 		again   backoff
 		told    time.Time // when supervisord was told to start it, and not yet in vain
 		refusal error
+		stopped bool // somebody else has been seen to stop what was started
 	)
 	for {
 		p, err := w.look(ctx)
@@ -407,7 +434,11 @@ func (w *work) start(ctx context.Context) (Process, error) {
 			idle = false
 		case Stopping:
 			idle = false
+			stopped = stopped || !w.sameRun(p)
 		case Backoff: // which the Go supervisord calls what has stopped, too
+			if stopped && !w.sameRun(p) {
+				return Process{}, &ChangedError{w.namespec(), p}
+			}
 			idle = w.sameRun(p) || time.Since(told) > retryMax
 		case Stopped:
 			if !w.sameRun(p) {
@@ -433,12 +464,11 @@ func (w *work) start(ctx context.Context) (Process, error) {
 
 // resume finds out how far a killed listener has come, and goes on from there.
 func (w *work) resume(ctx context.Context) (Process, error) {
-	if daemon, _ := w.ask(ctx, w.namespec()); w.Daemon != daemon || w.Boot != w.boot {
+	if daemon, _ := w.ask(w.ending, w.namespec()); w.Daemon != daemon || w.Boot != w.boot {
 		return Process{}, nil // all its processes have been started anew
 	}
 	w.sent = true
 	var begun time.Time
-	seenStopping := false // while that can have been our doing
 	for {
 		p, err := w.look(ctx)
 		if begun.IsZero() {
@@ -452,9 +482,19 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight:
 			return p, nil // killed before it told supervisord anything
 		case w.sameRun(p) && p.PID != 0:
-			seenStopping = seenStopping || p.State == Stopping && !p.Now.After(w.limit())
+			if p.State == Stopping && !w.Stopping && !p.Now.After(w.limit()) {
+				w.adopt(p)
+			}
 			continue
-		case w.stoppedBy(p), w.sameRun(p) && (w.Starting || seenStopping), w.Starting && failedToStart(p):
+		case w.met(p) && p.State == Stopping && !p.Now.After(w.limit()):
+			w.adopt(p)
+			continue
+		case w.met(p) && (p.State == Running || p.State == Starting) && time.Since(begun) <= inFlight:
+			continue // the stop may be on its way to this run
+		case w.stoppedBy(p), w.sameRun(p) && (w.Starting || w.Stopping), w.Starting && w.failedToStart(p):
+			if p.PID == 0 && w.met(p) {
+				w.adopt(p) // else start takes it for what somebody else has stopped
+			}
 			w.tell(Step{Process: w.before, Name: StepResumed})
 			return w.start(ctx)
 		case p.State == Running || p.State == Starting:
@@ -466,10 +506,15 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 
 // failedToStart reports whether p has not come to run since it was last
 // started, or does not yet. What has EXITED has run, in Python's supervisord
-// even when it was to be RUNNING at once and ended at once.
-func failedToStart(p Process) bool {
+// even when it was to be RUNNING at once and ended at once. BACKOFF means for
+// the Go one that it has stopped, for whatever reason.
+func (w *work) failedToStart(p Process) bool {
 	const atOnce = 2 * time.Second
-	switch p.State {
+	state := p.State
+	if state == Backoff && w.isGo() {
+		state = Exited
+	}
+	switch state {
 	case Starting, Backoff, Fatal, Unknown:
 		return true
 	case Exited:

@@ -528,6 +528,22 @@ func TestEndedThenResumed(t *testing.T) {
 		meanwhile func(b *bench)
 		state     supervisor.State
 	}{
+		{name: "a stop of 40 s, to a listener that comes while it goes on", flavour: supervisor.Go,
+			program:   supervisortest.Program{StopTakes: 40 * time.Second, StopWait: time.Minute},
+			fates:     endAt("stopProcess"),
+			meanwhile: func(*bench) { time.Sleep(6 * time.Second) }, state: supervisor.Running},
+		{name: "a stop of 40 s, to a listener that comes when it is over", flavour: supervisor.Go,
+			program:   supervisortest.Program{StopTakes: 40 * time.Second, StopWait: time.Minute},
+			fates:     endAt("stopProcess"),
+			meanwhile: func(*bench) { time.Sleep(45 * time.Second) }, state: supervisor.Running},
+		{name: "a process that the operator of a Go supervisord stops days later", flavour: supervisor.Go,
+			program: supervisortest.Program{StartTakes: 2 * time.Second},
+			fates:   endAt("startProcess"),
+			meanwhile: func(b *bench) {
+				time.Sleep(72 * time.Hour)
+				b.Operator(supervisortest.OperatorStop, worker)
+				time.Sleep(time.Minute)
+			}, state: supervisor.Backoff},
 		{name: "a stop of 20 s of which nothing was known", flavour: supervisor.Go,
 			program: supervisortest.Program{StopTakes: 20 * time.Second, StopWait: time.Minute},
 			fates:   endAt("stopProcess"), state: supervisor.Running},
@@ -646,6 +662,102 @@ func TestStopThatDoesNotEnd(t *testing.T) {
 		want := "stopping <nil>, retrying it has not stopped after 15s, and is STOPPING, starting <nil>, running <nil>"
 		if got := strings.Join(b.steps, ", "); got != want {
 			t.Errorf("steps %s, want %s", got, want)
+		}
+	})
+}
+
+// TestKilledAfterStoppingANewRun has a listener killed when its stop met a run
+// that began after its look, and another take that up.
+func TestKilledAfterStoppingANewRun(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		before, wait time.Duration // after a whole second and the look; after the stop
+		stopTakes    time.Duration
+	}{
+		{name: "while that stops", stopTakes: 3 * time.Second},
+		{name: "when that has stopped", wait: time.Second},
+		{name: "which began in the next second", before: 999 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			both(t, func(t *testing.T, flavour supervisor.Flavour) {
+				b := newBench(t, flavour, supervisortest.Program{StopTakes: tt.stopTakes, StartTakes: 500 * time.Millisecond})
+				time.Sleep(5*time.Second + tt.before)
+				b.writeIntent(b.process(), "")
+				time.Sleep(2 * time.Millisecond)
+				b.Exit(worker, true)
+				time.Sleep(600 * time.Millisecond)
+				b.client.Stop(t.Context(), worker) // whose answer the Go supervisord makes a fault
+				time.Sleep(tt.wait)
+				b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+				time.Sleep(time.Hour)
+				if got := b.Process(worker).State; got != supervisor.Running {
+					t.Errorf("it is %v, want RUNNING; steps %q", got, b.steps)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
+// TestLateStop has supervisord carry out a stop after we have given up waiting
+// for its answer: what that stops, we start.
+func TestLateStop(t *testing.T) {
+	t.Run("which meets a new run", func(t *testing.T) {
+		both(t, func(t *testing.T, flavour supervisor.Flavour) {
+			b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second})
+			time.Sleep(5 * time.Second)
+			b.onStop = func() { b.Exit(worker, true) }
+			b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+				if c.Method != "supervisor.stopProcess" || c.Number != 1 {
+					return supervisortest.Fate{}
+				}
+				time.AfterFunc(time.Second, func() { b.Operator(supervisortest.OperatorStop, worker) }) // stands for the lost call
+				return supervisortest.Fate{LoseCall: true}
+			})
+			b.wantRestarted()
+		})
+	})
+	t.Run("after it was frozen", func(t *testing.T) {
+		both(t, func(t *testing.T, flavour supervisor.Flavour) {
+			b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second})
+			time.Sleep(5 * time.Second)
+			thaw := time.Now().Add(40 * time.Second)
+			frozen := false
+			b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+				switch {
+				case c.Method == "supervisor.stopProcess" && c.Number == 1:
+					frozen = true
+					return supervisortest.Fate{Delay: time.Until(thaw) + 50*time.Millisecond}
+				case frozen && time.Now().Before(thaw):
+					return supervisortest.Fate{Delay: time.Until(thaw)}
+				}
+				return supervisortest.Fate{}
+			})
+			b.wantRestarted()
+		})
+	})
+}
+
+// TestOperatorStopsWhatWeStart has the operator stop the process while it
+// starts. On the Go supervisord that looks like a failed start, all but.
+func TestOperatorStopsWhatWeStart(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: 10 * time.Second, StopTakes: 1055 * time.Millisecond})
+		time.Sleep(5 * time.Second)
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.startProcess" && c.Number == 1 {
+				time.AfterFunc(2*time.Second, func() { b.Operator(supervisortest.OperatorStop, worker) })
+			}
+			return supervisortest.Fate{}
+		})
+		_, err := b.restart(t.Context())
+		var changed *supervisor.ChangedError
+		if !errors.As(err, &changed) {
+			t.Errorf("Restart: %v, want a ChangedError", err)
+		}
+		time.Sleep(time.Hour)
+		if now := b.Process(worker); now.PID != 0 || b.Starts(worker) != 2 {
+			t.Errorf("it is %v after %d starts, want it stopped after 2; steps %q", now.State, b.Starts(worker), b.steps)
 		}
 	})
 }

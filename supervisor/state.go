@@ -83,11 +83,12 @@ type intent struct {
 	PID     int   `json:"pid"`
 	Started int64 `json:"started"`
 
-	At       int64  `json:"at"`                // supervisord's clock when the restart began
-	StopWait int    `json:"stop_wait"`         // seconds until supervisord kills the process
-	Starting bool   `json:"starting"`          // it has stopped, and is being started
-	Daemon   int    `json:"supervisord_pid"`   // of the supervisord that ran it
-	Boot     string `json:"boot_id,omitempty"` // of the system, where it has one
+	At       int64  `json:"at"`                 // supervisord's clock when the restart began
+	StopWait int    `json:"stop_wait"`          // seconds until supervisord kills the process
+	Stopping bool   `json:"stopping,omitempty"` // our stop was seen to have its effect on that run
+	Starting bool   `json:"starting"`           // it has stopped, and is being started
+	Daemon   int    `json:"supervisord_pid"`    // of the supervisord that ran it
+	Boot     string `json:"boot_id,omitempty"`  // of the system, where it has one
 }
 
 func (i intent) namespec() string { return Process{Group: i.Group, Name: i.Name}.Namespec() }
@@ -107,8 +108,14 @@ func (i intent) limit() time.Time {
 // stoppedBy reports whether the intent can be why p has stopped. It may have
 // met a run that began in the moment before it.
 func (i intent) stoppedBy(p Process) bool {
-	met := i.sameRun(p) || p.State != Exited && !p.Started.IsZero() && !p.Started.After(instant(i.At))
-	return met && p.PID == 0 && !p.Stopped.After(i.limit())
+	return (i.sameRun(p) || p.State != Exited && i.met(p)) && p.PID == 0 && !p.Stopped.After(i.limit())
+}
+
+// met reports whether p is a run that the stop of the intent may have met in
+// place of its own: it began in the moment between our look and our stop.
+func (i intent) met(p Process) bool {
+	const moment = time.Second // of a clock that counts seconds
+	return !i.Starting && !i.Stopping && !i.sameRun(p) && !p.Started.IsZero() && !p.Started.After(instant(i.At).Add(moment))
 }
 
 // journal keeps the intents of one supervisord, a file each, beside a lock file
