@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -419,24 +420,24 @@ func TestSupervisordCannotBeAsked(t *testing.T) {
 // TestSlowSupervisord has one round at a time wait for supervisord's answer.
 func TestSlowSupervisord(t *testing.T) {
 	inBubble(t, pass, web("a"), nil, func(b *bench) {
-		lists := 0
+		var lists atomic.Int32
 		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 			if c.Method != "supervisor.getAllProcessInfo" {
 				return supervisortest.Fate{}
 			}
-			lists++
+			lists.Add(1)
 			return supervisortest.Fate{Delay: 12 * time.Second}
 		})
 		for range 3 {
 			b.tick()
 			b.wait(5 * time.Second)
 		}
-		if lists != 1 {
-			t.Errorf("asked %d times, want once", lists)
+		if lists.Load() != 1 {
+			t.Errorf("asked %d times, want once", lists.Load())
 		}
 		b.tick()
-		if lists != 2 {
-			t.Errorf("asked %d times when the answer had come, want twice", lists)
+		if lists.Load() != 2 {
+			t.Errorf("asked %d times when the answer had come, want twice", lists.Load())
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -651,7 +652,7 @@ func TestSnapshotWithoutListeners(t *testing.T) {
 // TestStopThatDoesNotEnd tells once of a process that does not stop.
 func TestStopThatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: time.Hour, StopWait: time.Hour})
+		b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: time.Minute, StopWait: time.Hour})
 		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 			if c.Method == "supervisor.getAllConfigInfo" {
 				return supervisortest.Fate{Status: 500} // so that it is taken for 10 s
@@ -722,13 +723,13 @@ func TestLateStop(t *testing.T) {
 			b := newBench(t, flavour, supervisortest.Program{StopTakes: time.Second})
 			time.Sleep(5 * time.Second)
 			thaw := time.Now().Add(40 * time.Second)
-			frozen := false
+			var frozen atomic.Bool
 			b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 				switch {
 				case c.Method == "supervisor.stopProcess" && c.Number == 1:
-					frozen = true
+					frozen.Store(true)
 					return supervisortest.Fate{Delay: time.Until(thaw) + 50*time.Millisecond}
-				case frozen && time.Now().Before(thaw):
+				case frozen.Load() && time.Now().Before(thaw):
 					return supervisortest.Fate{Delay: time.Until(thaw)}
 				}
 				return supervisortest.Fate{}
