@@ -168,6 +168,14 @@ func (b *bench) writeIntent(before supervisor.Process, more string) {
 	}
 }
 
+// startedAndStopped is an operator who has a process run once more, and no longer.
+func startedAndStopped(b *bench) {
+	b.Operator(supervisortest.OperatorStop, worker)
+	time.Sleep(2 * time.Second)
+	b.Operator(supervisortest.OperatorStart, worker)
+	b.Operator(supervisortest.OperatorStop, worker)
+}
+
 // TestResume has a listener take up intents that were written by hand.
 func TestResume(t *testing.T) {
 	tests := []struct {
@@ -203,14 +211,9 @@ func TestResume(t *testing.T) {
 			want: supervisor.Stopped, starts: 1,
 		},
 		{
-			name: "a process that was started and stopped again is left to who did that",
-			change: func(b *bench) {
-				b.Operator(supervisortest.OperatorStop, worker)
-				time.Sleep(2 * time.Second)
-				b.Operator(supervisortest.OperatorStart, worker)
-				b.Operator(supervisortest.OperatorStop, worker)
-			},
-			want: supervisor.Stopped, starts: 2,
+			name:   "a process that was started and stopped again is left to who did that",
+			change: startedAndStopped,
+			want:   supervisor.Stopped, starts: 2,
 		},
 		{
 			name: "a run that began between the look and the stop is started, too",
@@ -234,13 +237,8 @@ func TestResume(t *testing.T) {
 		{
 			name:   "a process that was being started, ran, and was stopped is left to who did that",
 			intent: func(supervisor.Process) string { return `"starting":true` },
-			change: func(b *bench) {
-				b.Operator(supervisortest.OperatorStop, worker)
-				time.Sleep(2 * time.Second)
-				b.Operator(supervisortest.OperatorStart, worker)
-				b.Operator(supervisortest.OperatorStop, worker)
-			},
-			want: supervisor.Stopped, starts: 2,
+			change: startedAndStopped,
+			want:   supervisor.Stopped, starts: 2,
 		},
 		{
 			name:   "a process of a supervisord before this one is left alone",

@@ -53,8 +53,7 @@ var (
 // ChangedError means that somebody else acted on a process: it is no longer the
 // run that was to be restarted, or no longer ours to start.
 type ChangedError struct {
-	Namespec string
-	Now      Process // what it is now; the zero Process when it is gone
+	Now Process // what it is now; the zero Process when it is gone
 }
 
 func (e *ChangedError) Error() string {
@@ -170,13 +169,13 @@ func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Pr
 	now, err := r.client.Process(ctx, p.Namespec()) // after all else that takes time
 	switch {
 	case IsGone(err):
-		return Process{}, &ChangedError{Namespec: p.Namespec()}
+		return Process{}, &ChangedError{}
 	case IsFault(err, FaultShutdownState):
 		return Process{}, ErrShuttingDown
 	case err != nil:
 		return Process{}, err
 	case !now.SameRun(p) || now.State != Running:
-		return Process{}, &ChangedError{p.Namespec(), now}
+		return Process{}, &ChangedError{now}
 	}
 	w := &work{Restarter: r, before: now, tell: tell, intent: intent{
 		Group:    p.Group,
@@ -319,7 +318,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		case err != nil:
 			return Process{}, err
 		case !w.sameRun(p) || p.State != Running && !w.sent:
-			return Process{}, &ChangedError{w.namespec(), p}
+			return Process{}, &ChangedError{p}
 		case p.State != Running:
 			return w.start(ctx)
 		}
@@ -334,7 +333,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		case err != nil:
 			return Process{}, err
 		case !w.sameRun(p) || p.State != Running:
-			return Process{}, &ChangedError{w.namespec(), p}
+			return Process{}, &ChangedError{p}
 		case w.ending.Err() != nil:
 			return Process{}, context.Cause(w.ending)
 		}
@@ -437,12 +436,12 @@ func (w *work) start(ctx context.Context) (Process, error) {
 			stopped = stopped || !w.sameRun(p)
 		case Backoff: // which the Go supervisord calls what has stopped, too
 			if stopped && !w.sameRun(p) {
-				return Process{}, &ChangedError{w.namespec(), p}
+				return Process{}, &ChangedError{p}
 			}
 			idle = w.sameRun(p) || time.Since(told) > retryMax
 		case Stopped:
 			if !w.sameRun(p) {
-				return Process{}, &ChangedError{w.namespec(), p}
+				return Process{}, &ChangedError{p}
 			}
 		}
 		switch {
@@ -500,7 +499,7 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 		case p.State == Running || p.State == Starting:
 			return p, nil
 		}
-		return Process{}, &ChangedError{w.namespec(), p}
+		return Process{}, &ChangedError{p}
 	}
 }
 
@@ -533,7 +532,7 @@ func (w *work) look(ctx context.Context) (Process, error) {
 			w.last = p
 			return p, nil
 		case IsGone(err):
-			return Process{}, &ChangedError{Namespec: w.namespec()}
+			return Process{}, &ChangedError{}
 		case !w.sent && IsFault(err, FaultShutdownState):
 			return Process{}, ErrShuttingDown
 		case !w.sent && w.ending.Err() != nil:
