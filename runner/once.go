@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,10 @@ type Row struct {
 	Process supervisor.Process
 	Check   string // "" when the process does not run, and was not checked
 	Result  checks.Result
+	Time    time.Time // when it was known
 	Took    time.Duration
+
+	check checks.Check
 }
 
 // Status is the worst of the report: unhealthy beats unknown beats healthy. A
@@ -45,9 +49,13 @@ func (r Report) Status() checks.Status {
 	return status
 }
 
+// oncePause is how long Once lets processes go on between two looks at them.
+const oncePause = time.Second
+
 // Once runs the checks of every watched process now, all of them even after one
-// that fails, and restarts nothing. The error is a *ConfigError, or says why
-// supervisord cannot be asked.
+// that fails, and restarts nothing. A check that compares two rounds, as that of
+// processor time does, is run again a second later. The error is a *ConfigError,
+// or says why supervisord cannot be asked.
 func Once(ctx context.Context, cfg Config) (Report, error) {
 	r, err := newRunner(cfg)
 	if err != nil {
@@ -59,29 +67,51 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 	}
 	report := Report{LeftOut: chosen.left, Unmatched: chosen.unmatched}
 	slices.SortFunc(chosen.watched, func(a, b supervisor.Process) int { return strings.Compare(a.Namespec(), b.Namespec()) })
-	rows := make([][]Row, len(chosen.watched))
-	var all sync.WaitGroup
-	for i, p := range chosen.watched {
-		all.Go(func() {
-			r.limit <- struct{}{}
-			defer func() { <-r.limit }()
-			rows[i] = r.rows(ctx, p)
-		})
+	for _, p := range chosen.watched {
+		if p.State != supervisor.Running {
+			report.Rows = append(report.Rows, Row{Process: p, Result: checks.Unsure(fmt.Errorf("not checked: it is %v", p.State)), Time: time.Now()})
+			continue
+		}
+		for _, c := range r.Checks {
+			report.Rows = append(report.Rows, Row{Process: p, Check: c.Name(), check: c})
+		}
 	}
-	all.Wait()
-	report.Rows = slices.Concat(rows...)
+	r.fill(ctx, chosen.watched, report.Rows, func(row Row) bool { return row.check != nil })
+	again := func(row Row) bool { return errors.Is(row.Result.Err, checks.ErrNotYet) }
+	if slices.ContainsFunc(report.Rows, again) {
+		select {
+		case <-time.After(oncePause):
+			r.fill(ctx, chosen.watched, report.Rows, again)
+		case <-ctx.Done():
+		}
+	}
 	return report, nil
 }
 
-func (r *runner) rows(ctx context.Context, p supervisor.Process) []Row {
-	if p.State != supervisor.Running {
-		return []Row{{Process: p, Result: checks.Unsure(fmt.Errorf("not checked: it is %v", p.State))}}
+// fill runs the checks of those rows that are due, one after the other for each
+// process.
+func (r *runner) fill(ctx context.Context, watched []supervisor.Process, rows []Row, due func(Row) bool) {
+	ctx = r.startRound(ctx, watched)
+	var all sync.WaitGroup
+	for len(rows) > 0 {
+		next := slices.IndexFunc(rows, func(row Row) bool { return row.Process.Namespec() != rows[0].Process.Namespec() })
+		if next < 0 {
+			next = len(rows)
+		}
+		mine := rows[:next]
+		rows = rows[next:]
+		all.Go(func() {
+			r.limit <- struct{}{}
+			defer func() { <-r.limit }()
+			for i, row := range mine {
+				if due(row) {
+					begun := time.Now()
+					mine[i].Result = r.look(ctx, row.check, row.Process)
+					mine[i].Time = time.Now()
+					mine[i].Took += mine[i].Time.Sub(begun)
+				}
+			}
+		})
 	}
-	var rows []Row
-	for _, c := range r.Checks {
-		begun := time.Now()
-		result := r.look(ctx, c, p)
-		rows = append(rows, Row{p, c.Name(), result, time.Since(begun)})
-	}
-	return rows
+	all.Wait()
 }

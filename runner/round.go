@@ -52,8 +52,12 @@ func (r *runner) round(ctx context.Context) {
 // survey finds out which processes are to be watched, and tells what is worth
 // telling of that.
 func (r *runner) survey(ctx context.Context) ([]supervisor.Process, error) {
-	r.surveying.Lock()
-	defer r.surveying.Unlock()
+	select {
+	case r.surveying <- struct{}{}:
+		defer func() { <-r.surveying }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	chosen, err := r.choose(ctx)
 	if err != nil {
 		return nil, err
@@ -94,20 +98,19 @@ func (r *runner) configured(ctx context.Context, processes []supervisor.Process)
 	if len(r.selectors) > 0 {
 		return nil, nil
 	}
+	present, strangers := make(map[string]bool, len(processes)), false
 	for _, p := range processes {
-		if r.known[p.Namespec()] {
-			continue
-		}
+		present[p.Namespec()] = true
+		strangers = strangers || !r.known[p.Namespec()]
+	}
+	if strangers {
 		programs, err := r.client.Programs(ctx)
 		if err != nil && !errors.Is(err, supervisor.ErrNotOffered) { // by the Go one, which lists no listeners
 			return nil, err
 		}
 		r.programs = programs
-		for _, p := range processes {
-			r.known[p.Namespec()] = true
-		}
-		break
 	}
+	r.known = present
 	return r.programs, nil
 }
 
@@ -152,6 +155,7 @@ func (r *runner) tellSelection(chosen selection) {
 // check starts the checks of those processes that run and are not being checked
 // or restarted already.
 func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
+	ctx = r.startRound(ctx, processes)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	present := make(map[string]bool, len(processes))
@@ -160,21 +164,39 @@ func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
 		present[namespec] = true
 		switch {
 		case p.State != supervisor.Running || r.restarting[namespec]:
-		case r.busy[namespec]:
+		case r.busy[namespec] > 0:
+			r.busy[namespec]++
 			if tell, _ := r.recur("slow "+namespec, ""); tell {
 				r.Log.Info(fmt.Sprintf("%s is left out of rounds as long as its checks of an earlier one go on", namespec))
 			}
 		default:
-			r.busy[namespec] = true
+			r.busy[namespec] = 1
 			r.checking.Go(func() { r.checkOne(ctx, p) })
 		}
 	}
 	for f := range r.findings {
 		if !present[f.namespec] {
 			delete(r.findings, f)
-			delete(r.trouble, "no restart "+f.namespec)
 		}
 	}
+	for what := range r.trouble {
+		for _, about := range []string{"no restart ", "slow "} {
+			if namespec, is := strings.CutPrefix(what, about); is && !present[namespec] {
+				delete(r.trouble, what)
+			}
+		}
+	}
+}
+
+// startRound tells the checks that want to know it, and returns the context for
+// their runs.
+func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) context.Context {
+	for _, c := range r.Checks {
+		if shared, wants := c.(checks.RoundStarter); wants {
+			r.guard(c, "", func() { ctx = shared.StartRound(ctx, watched) })
+		}
+	}
+	return ctx
 }
 
 // checkOne runs the checks of p and restarts it if one finds it unhealthy.
@@ -183,8 +205,10 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process) {
 	defer func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if r.busy[namespec] == 1 { // else it is likely to be slow again
+			delete(r.trouble, "slow "+namespec)
+		}
 		delete(r.busy, namespec)
-		delete(r.trouble, "slow "+namespec)
 	}()
 	select {
 	case r.limit <- struct{}{}:
@@ -230,13 +254,21 @@ func (r *runner) examine(ctx context.Context, p supervisor.Process) (failed, rea
 
 // look runs one check. A panic in it says nothing of the process.
 func (r *runner) look(ctx context.Context, c checks.Check, p supervisor.Process) (result checks.Result) {
+	if v := r.guard(c, p.Namespec(), func() { result = c.Run(ctx, p) }); v != nil {
+		return checks.Unsure(fmt.Errorf("the check panicked: %v", v))
+	}
+	return result
+}
+
+// guard calls do, which calls c, and returns what it panicked with, if it did.
+func (r *runner) guard(c checks.Check, namespec string, do func()) (v any) {
 	defer func() {
-		if v := recover(); v != nil {
-			r.Log.Error(fmt.Sprintf("the check %s panicked: %v", c.Name(), v), "process", p.Namespec(), "stack", string(debug.Stack()))
-			result = checks.Unsure(fmt.Errorf("the check panicked: %v", v))
+		if v = recover(); v != nil {
+			r.Log.Error(fmt.Sprintf("the check %s panicked: %v", c.Name(), v), "process", namespec, "stack", string(debug.Stack()))
 		}
 	}()
-	return c.Run(ctx, p)
+	do()
+	return nil
 }
 
 func why(result checks.Result) string {
@@ -265,6 +297,9 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 		rec.Reason = ""
 	}
 	r.tell(rec)
+	if errors.Is(result.Err, checks.ErrNotYet) {
+		return // which is no news
+	}
 
 	key := finding{rec.Process, check}
 	r.mu.Lock()

@@ -97,15 +97,15 @@ type runner struct {
 	limit     chan struct{} // holds a place for each process being checked
 	sinks     []*sinkQueue
 
-	opening   sync.Mutex // held while restarter is looked at
+	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
 
-	surveying sync.Mutex           // held while supervisord is asked for its processes
+	surveying chan struct{}        // holds one while supervisord is asked for its processes
 	programs  []supervisor.Program // as far as that needs them
 	known     map[string]bool      // namespecs that were looked up in programs
 
 	mu          sync.Mutex
-	busy        map[string]bool      // processes whose checks go on
+	busy        map[string]int       // rounds that processes have been in whose checks go on
 	restarting  map[string]bool      // processes being restarted
 	findings    map[finding]*verdict // newest, by process and check
 	listing     bool                 // a round waits for supervisord
@@ -154,8 +154,9 @@ func newRunner(cfg Config) (*runner, error) {
 		selectors:  selectors,
 		client:     client,
 		limit:      make(chan struct{}, cfg.Concurrency),
-		known:      make(map[string]bool),
-		busy:       make(map[string]bool),
+		opening:    make(chan struct{}, 1),
+		surveying:  make(chan struct{}, 1),
+		busy:       make(map[string]int),
 		restarting: make(map[string]bool),
 		findings:   make(map[finding]*verdict),
 		unmatched:  make(map[string]bool),
@@ -322,8 +323,12 @@ func (r *runner) contact(ctx context.Context) {
 
 // open returns the restarter, which needs to know which supervisord this is.
 func (r *runner) open(ctx context.Context) (*supervisor.Restarter, error) {
-	r.opening.Lock()
-	defer r.opening.Unlock()
+	select {
+	case r.opening <- struct{}{}:
+		defer func() { <-r.opening }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	if r.restarter != nil {
 		return r.restarter, nil
 	}

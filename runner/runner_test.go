@@ -852,3 +852,82 @@ func TestBadConfig(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowProcessIsToldOfOnce has checks that always take longer than a round.
+func TestSlowProcessIsToldOfOnce(t *testing.T) {
+	check := func(context.Context, supervisor.Process) checks.Result {
+		time.Sleep(6 * time.Second)
+		return checks.Pass()
+	}
+	inBubble(t, check, web("slow"), nil, func(b *bench) {
+		for range 100 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		if got := strings.Count(b.log.String(), "web:slow is left out"); got != 1 {
+			t.Errorf("told %d times that slow is left out, want once", got)
+		}
+	})
+}
+
+// TestGoneProcessIsForgotten has processes come back under names that there were
+// before: what was known of them is not true any more.
+func TestGoneProcessIsForgotten(t *testing.T) {
+	programs := []supervisortest.Program{{Name: "a", StopTakes: 2 * time.Second}, {Name: "b"}}
+	check := func(ctx context.Context, p supervisor.Process) checks.Result {
+		if p.Name == "a" {
+			return fail(ctx, p)
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, programs, func(cfg *runner.Config) { cfg.Groups = nil }, func(b *bench) {
+		const skipped = "a not restarted: supervisord no longer has it"
+		for i := range 3 {
+			b.tick()
+			b.wait(time.Second)
+			b.Remove("a")
+			b.wait(4 * time.Second)
+			if got := strings.Count(b.log.String(), skipped); got != i+1 {
+				t.Errorf("%d lines %q, want %d:\n%s", got, skipped, i+1, b.log)
+			}
+			b.tick() // without it
+			b.wait(5 * time.Second)
+			b.Add(programs[0])
+		}
+		b.Remove("a")
+		b.tick()
+		b.wait(5 * time.Second)
+		b.Add(supervisortest.Program{Name: "a", Listener: true})
+		b.tick()
+		b.wantLog(`every process is watched: b; left out: a (it looks like an event listener`)
+	})
+}
+
+// TestSupervisordIsSlowAtFirst has the first round begin while supervisord has
+// not yet answered what is asked at the start.
+func TestSupervisordIsSlowAtFirst(t *testing.T) {
+	inBubble(t, fail, web("a"), nil, func(b *bench) {
+		b.stop(nil)
+		b.end()
+		b.Intercept(func(supervisortest.Call) supervisortest.Fate { return supervisortest.Fate{Delay: 10 * time.Second} })
+		stdin, stdout := b.Listener()
+		ctx, stop := context.WithCancel(b.t.Context())
+		defer stop()
+		dir := b.t.TempDir()
+		os.Chmod(dir, 0o700)
+		go func() {
+			b.result <- runner.Run(ctx, runner.Config{
+				Groups: []string{"web"}, Checks: []checks.Check{checkFunc(pass)}, Server: b.Config(), StateDir: dir,
+				Log: slog.New(slog.NewTextHandler(b.log, nil)), Stdin: stdin, Stdout: stdout,
+			})
+		}()
+		b.tick()
+		b.wait(time.Second)
+		stop()
+		if took, err := b.end(); took > 2*time.Second || err != nil {
+			t.Errorf("it took %v to end, error %v", took, err)
+		}
+		stdin.Close()
+		stdout.Close()
+	})
+}

@@ -5,6 +5,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -208,14 +209,15 @@ func (c *Client) call(ctx context.Context, result any, method string, args ...an
 		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), maxAnswer)) + bytes.MinRead) // else ReadFrom grows it at the end
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxAnswer)); err != nil {
 		return c.unreachable(ctx, fmt.Errorf("the answer broke off: %w", err))
 	}
-	if err := c.judge(resp, body); err != nil {
+	if err := c.judge(resp, body.Bytes()); err != nil {
 		return err
 	}
-	return c.decode(body, method, result)
+	return c.decode(body.Bytes(), method, result)
 }
 
 // judge finds out whether an answer is one of supervisord's XML-RPC interface.
@@ -249,6 +251,12 @@ func (c *Client) decode(body []byte, method string, result any) (err error) {
 			err = &UnreachableError{Address: c.address, Err: fmt.Errorf("%w: %v", ErrNotXMLRPC, r)}
 		}
 	}()
+	if infos, many := result.(*[]info); many {
+		if scanned, ok := scanInfos(body); ok {
+			*infos = scanned
+			return nil
+		}
+	}
 	response := xmlrpc.Response(legalXML(body))
 	if err = response.Err(); err == nil && result != nil {
 		err = response.Unmarshal(result)

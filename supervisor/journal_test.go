@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -396,4 +397,41 @@ func TestStateDir(t *testing.T) {
 			t.Errorf("got %q, %v, want another than %q, which cannot be used", got, err, open)
 		}
 	})
+}
+
+// TestLocksAreNotKept restarts a process through many listeners at once: only
+// one of them has its lock at a time, and in the end there is none.
+func TestLocksAreNotKept(t *testing.T) {
+	b := newBench(t, supervisor.Python, supervisortest.Program{})
+	var inside, done atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		restarter, err := supervisor.NewRestarter(t.Context(), b.client, b.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			for done.Load() < 10 {
+				_, err := restarter.Restart(t.Context(), b.Process(worker), func(s supervisor.Step) {
+					switch s.Name {
+					case supervisor.StepStopping:
+						if n := inside.Add(1); n > 1 {
+							t.Errorf("%d listeners have the lock", n)
+						}
+					case supervisor.StepRunning:
+						inside.Add(-1)
+						done.Add(1)
+					}
+				})
+				var changed *supervisor.ChangedError
+				if err != nil && !errors.Is(err, supervisor.ErrBusy) && !errors.As(err, &changed) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if left, _ := filepath.Glob(filepath.Join(b.dir, "*", "*")); len(left) > 0 {
+		t.Errorf("in the journal there is %q", left)
+	}
 }

@@ -117,10 +117,12 @@ type Restarter struct {
 	boot    string
 	poller  *poller
 
+	asking   chan struct{} // holds one while supervisord is asked
+	askAgain time.Time     // for the following
+
 	mu        sync.Mutex
 	daemon    int                      // supervisord's pid
 	stopWaits map[string]time.Duration // by namespec
-	askAgain  time.Time                // for these two
 	golang    bool                     // it is the Go one, as far as it is known
 }
 
@@ -145,6 +147,7 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 		daemon:  daemon,
 		boot:    bootID(),
 		poller:  newPoller(client),
+		asking:  make(chan struct{}, 1),
 	}, nil
 }
 
@@ -166,7 +169,7 @@ func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Pr
 	}
 	defer release()
 	daemon, stopWait := r.ask(ctx, p.Namespec())
-	now, err := r.client.Process(ctx, p.Namespec()) // after all else that takes time
+	now, err := r.poller.look(ctx, p.Namespec()) // after all else that takes time
 	switch {
 	case IsGone(err):
 		return Process{}, &ChangedError{}
@@ -230,30 +233,47 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 // ask returns supervisord's process id, and how long it lets a process take to
 // stop. Where it does not say, it is what it said last, or its default.
 func (r *Restarter) ask(ctx context.Context, namespec string) (daemon int, stopWait time.Duration) {
+	select {
+	case r.asking <- struct{}{}:
+		if time.Now().After(r.askAgain) {
+			good := r.askNow(ctx)
+			r.askAgain = time.Now().Add(good) // for those who have waited meanwhile, too
+		}
+		<-r.asking
+	case <-ctx.Done():
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Now().After(r.askAgain) {
-		r.askAgain = time.Now().Add(retryAge)
-		daemon, err := r.client.PID(ctx)
-		if err == nil {
-			r.daemon = daemon
-			var programs []Program
-			if programs, err = r.client.Programs(ctx); err == nil {
-				r.stopWaits = make(map[string]time.Duration, len(programs))
-			}
-			for _, program := range programs {
-				r.stopWaits[program.Namespec()] = program.StopWait
-			}
-		}
-		r.golang = errors.Is(err, ErrNotOffered) || r.golang && err != nil
-		if err == nil || errors.Is(err, ErrNotOffered) {
-			r.askAgain = time.Now().Add(askedAge)
-		}
-	}
 	if wait, known := r.stopWaits[namespec]; known {
 		return r.daemon, wait
 	}
 	return r.daemon, defaultStopWait
+}
+
+// askNow asks and returns how long the answer is good for.
+func (r *Restarter) askNow(ctx context.Context) time.Duration {
+	daemon, err := r.client.PID(ctx)
+	known := err == nil
+	var programs []Program
+	if known {
+		programs, err = r.client.Programs(ctx)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known {
+		r.daemon = daemon
+	}
+	if known && err == nil {
+		r.stopWaits = make(map[string]time.Duration, len(programs))
+		for _, program := range programs {
+			r.stopWaits[program.Namespec()] = program.StopWait
+		}
+	}
+	r.golang = errors.Is(err, ErrNotOffered) || r.golang && err != nil
+	if err == nil || errors.Is(err, ErrNotOffered) {
+		return askedAge
+	}
+	return retryAge
 }
 
 // isGo reports whether this is the Go supervisord, as far as it is known.
@@ -271,10 +291,11 @@ type work struct {
 	before Process
 	tell   func(Step)
 
-	ending context.Context // done when no more than necessary is to be done
-	sent   bool            // supervisord may have been told to stop the process
-	last   Process         // as it was last seen
-	open   bool            // the intent is for the next listener
+	ending   context.Context // done when no more than necessary is to be done
+	sent     bool            // supervisord may have been told to stop the process
+	accepted bool            // and it has said that it does
+	last     Process         // as it was last seen
+	open     bool            // the intent is for the next listener
 }
 
 // run carries out a restart from one of its stages on, for Grace longer than
@@ -307,13 +328,22 @@ func (w *work) leaveOpen() (Process, error) {
 // looked at, before the first time and each further one.
 func (w *work) stop(ctx context.Context) (Process, error) {
 	w.tell(Step{Process: w.before, Name: StepStopping})
+	p, err := w.before, error(nil)
 	for again := (backoff{}); ; {
-		refusal := w.client.Stop(ctx, w.namespec())
+		var refusal error
+		if p.State == Running { // else a stop that was accepted has its effect late
+			refusal = w.client.Stop(ctx, w.namespec())
+		}
 		if IsFault(refusal, FaultShutdownState) {
 			return Process{}, ErrShuttingDown
 		}
-		w.sent = mayHaveWorked(refusal)
-		p, err := w.untilStopped(ctx, refusal == nil)
+		w.accepted = w.accepted || refusal == nil
+		w.sent = w.accepted || mayHaveWorked(refusal)
+		if w.accepted && w.isGo() && !w.Stopping { // of which it may show nothing until the process has ended
+			w.Stopping = true
+			w.note()
+		}
+		p, err = w.untilStopped(ctx, refusal == nil)
 		switch {
 		case err != nil:
 			return Process{}, err
@@ -322,7 +352,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		case p.State != Running:
 			return w.start(ctx)
 		}
-		w.sent = false
+		w.sent = w.accepted
 		if refusal == nil {
 			refusal = errors.New("it still runs")
 		}
@@ -332,13 +362,17 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		switch {
 		case err != nil:
 			return Process{}, err
-		case !w.sameRun(p) || p.State != Running:
+		case !w.sameRun(p) || p.State != Running && !w.accepted:
 			return Process{}, &ChangedError{p}
-		case w.ending.Err() != nil:
+		case w.ending.Err() != nil && !w.accepted:
 			return Process{}, context.Cause(w.ending)
+		case w.ending.Err() != nil && p.State == Running:
+			return w.leaveOpen()
 		}
 		w.At = p.Now.Unix()
-		if err := w.journal.write(w.intent); err != nil {
+		if w.accepted {
+			w.note()
+		} else if err := w.journal.write(w.intent); err != nil {
 			return Process{}, err
 		}
 	}
@@ -346,10 +380,16 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 
 // untilStopped looks at the process until it has stopped, or it is certain that
 // supervisord was not told to stop it. A stop that supervisord has confirmed is
-// certain; any other may still be on its way.
+// certain; any other may still be on its way. The Go supervisord 0.7 says
+// RUNNING of the process until it has ended.
 func (w *work) untilStopped(ctx context.Context, certain bool) (Process, error) {
 	var told time.Time // when supervisord was first seen to answer after it was told
 	late := false
+	limit := time.Duration(w.StopWait)*time.Second + overdue
+	runsOn := inFlight // how long it may be RUNNING and yet have been told to stop
+	if certain && w.isGo() {
+		runsOn = limit
+	}
 	for {
 		p, err := w.look(ctx)
 		if err != nil || !w.sent {
@@ -370,11 +410,11 @@ func (w *work) untilStopped(ctx context.Context, certain bool) (Process, error) 
 			continue // our stop may be on its way to this run
 		}
 		stopping := p.State == Stopping || p.PID != 0 && p.State != Running && p.State != Starting
-		hasEffect := p.State != Running || time.Since(told) > inFlight
+		hasEffect := p.State != Running || time.Since(told) > runsOn
 		if !w.sameRun(p) || !stopping && hasEffect {
 			return p, nil
 		}
-		if limit := time.Duration(w.StopWait)*time.Second + overdue; !late && time.Since(told) > limit {
+		if !late && time.Since(told) > limit {
 			late = true
 			w.tell(Step{Process: w.before, Name: StepRetry, Err: fmt.Errorf("it has not stopped after %v, and is %v", limit, p.State)})
 		}
@@ -385,6 +425,12 @@ func (w *work) untilStopped(ctx context.Context, certain bool) (Process, error) 
 func (w *work) adopt(p Process) {
 	w.PID, w.Started = p.PID, p.Started.Unix()
 	w.Stopping = w.Stopping || p.State == Stopping
+	w.note()
+}
+
+// note writes down how far the work has come. Where that fails the intent
+// serves as it was, too, in most cases.
+func (w *work) note() {
 	if err := w.journal.write(w.intent); err != nil {
 		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
 	}
@@ -405,9 +451,7 @@ func mayHaveWorked(err error) bool {
 func (w *work) start(ctx context.Context) (Process, error) {
 	w.Starting = true
 	w.tell(Step{Process: w.before, Name: StepStarting})
-	if err := w.journal.write(w.intent); err != nil { // the intent as it was serves, too, but for failed starts
-		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
-	}
+	w.note() // the intent as it was serves, too, but for failed starts
 	var (
 		again   backoff
 		told    time.Time // when supervisord was told to start it, and not yet in vain
@@ -478,7 +522,7 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 			return Process{}, err
 		case w.ending.Err() != nil:
 			return w.leaveOpen()
-		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight:
+		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight && !w.Stopping && (!w.isGo() || p.Now.After(w.limit())):
 			return p, nil // killed before it told supervisord anything
 		case w.sameRun(p) && p.PID != 0:
 			if p.State == Stopping && !w.Stopping && !p.Now.After(w.limit()) {

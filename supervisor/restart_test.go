@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -245,7 +246,7 @@ func TestRestartOfAnotherRun(t *testing.T) {
 				p := b.process()
 				time.Sleep(2 * time.Second)
 				tt.change(b)
-				synctest.Wait()
+				time.Sleep(time.Second) // after which the Go supervisord calls it BACKOFF
 				before, starts := b.Process(worker), b.Starts(worker)
 				_, err := b.restarter.Restart(t.Context(), p, b.tell)
 				var changed *supervisor.ChangedError
@@ -274,9 +275,9 @@ func TestOperatorActsDuringRestart(t *testing.T) {
 		{"stops it while it fails to start", supervisortest.Program{
 			StartTakes: 10 * time.Second, Startup: 9 * time.Second, Fails: func(start int) bool { return start > 1 },
 		}, "startProcess", func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }, supervisor.Stopped},
-		{"starts it before us", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
-			func(b *bench) {
-				time.AfterFunc(time.Second+time.Millisecond, func() { b.Operator(supervisortest.OperatorStart, worker) })
+		{"starts it before us", supervisortest.Program{StopTakes: 1050 * time.Millisecond}, "stopProcess",
+			func(b *bench) { // between two looks
+				time.AfterFunc(1051*time.Millisecond, func() { b.Operator(supervisortest.OperatorStart, worker) })
 			}, supervisor.Running},
 		{"takes it out of the configuration", supervisortest.Program{StopTakes: time.Second}, "stopProcess",
 			func(b *bench) { b.Remove(worker) }, supervisor.Stopped},
@@ -615,11 +616,11 @@ func TestEndedThenResumed(t *testing.T) {
 	}
 }
 
-// TestSnapshotWithoutListeners has five restarts share a snapshot that leaves
-// one of their processes out, as the Go supervisord's does with listeners.
-func TestSnapshotWithoutListeners(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, supervisor.Go, supervisortest.Program{Listener: true, StopTakes: 2 * time.Second})
+// TestSnapshotWithoutOne has six restarts share a snapshot, of whose processes
+// one is taken out of the configuration meanwhile.
+func TestSnapshotWithoutOne(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StopTakes: 2 * time.Second})
 		const others = 5
 		done := make(chan error)
 		for i := range others {
@@ -634,18 +635,54 @@ func TestSnapshotWithoutListeners(t *testing.T) {
 				done <- err
 			}()
 		}
-		if _, err := b.restart(t.Context()); err != nil {
-			t.Error(err)
+		time.AfterFunc(time.Second, func() { b.Remove(worker) })
+		_, err := b.restart(t.Context())
+		var changed *supervisor.ChangedError
+		if !errors.As(err, &changed) || changed.Now.PID != 0 {
+			t.Errorf("Restart: %v, want a ChangedError", err)
 		}
 		for range others {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
-		if got := b.Process(worker).State; got != supervisor.Running {
-			t.Errorf("it is %v", got)
-		}
 		b.wantJournal(0)
+	})
+}
+
+// TestSnapshotsLeaveSupervisordTime has six restarts wait for a slow stop under a
+// supervisord that takes its time for a snapshot: it spends no more than a ninth
+// of it on them.
+func TestSnapshotsLeaveSupervisordTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const snapshot, stop = 100 * time.Millisecond, 9 * time.Second
+		b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: stop})
+		var snapshots atomic.Int32
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method != "supervisor.getAllProcessInfo" {
+				return supervisortest.Fate{}
+			}
+			snapshots.Add(1)
+			return supervisortest.Fate{Delay: snapshot}
+		})
+		var all sync.WaitGroup
+		for i := range 5 {
+			name := fmt.Sprint("p", i)
+			b.Add(supervisortest.Program{Name: name, StopTakes: stop})
+			p := b.Process(name)
+			all.Go(func() {
+				if _, err := b.restarter.Restart(t.Context(), p, func(supervisor.Step) {}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if _, err := b.restart(t.Context()); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+		if got, most := snapshots.Load(), int32(stop/(9*snapshot))+4; got < 5 || got > most {
+			t.Errorf("%d snapshots in %v, want no more than %d", got, stop, most)
+		}
 	})
 }
 
@@ -739,6 +776,85 @@ func TestLateStop(t *testing.T) {
 	})
 }
 
+// quietStops makes the server stop the process as the Go supervisord 0.7 does:
+// it says that it is RUNNING until it has EXITED.
+func (b *bench) quietStops(takes time.Duration) {
+	var stopping atomic.Bool
+	b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+		if c.Method != "supervisor.stopProcess" {
+			return supervisortest.Fate{}
+		}
+		if !stopping.Swap(true) {
+			time.AfterFunc(takes, func() {
+				b.Exit(worker, false)
+				stopping.Store(false)
+			})
+		}
+		return supervisortest.Fate{Status: 200, Type: "text/xml",
+			Body: "<methodResponse><params><param><value><boolean>1</boolean></value></param></params></methodResponse>"}
+	})
+}
+
+// TestQuietStop has the Go supervisord 0.7 take its time to stop a process.
+func TestQuietStop(t *testing.T) {
+	for takes := time.Duration(0); takes < 70*time.Second; takes += max(100*time.Millisecond, takes/10) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, supervisor.Go, supervisortest.Program{StartTakes: time.Second})
+			time.Sleep(5 * time.Second)
+			b.quietStops(takes)
+			b.wantRestarted()
+			if got := b.Starts(worker); got != 2 {
+				t.Errorf("a stop that takes %v: started %d times, want 2; steps %q", takes, got, b.steps)
+			}
+		})
+	}
+}
+
+// TestQuietStopOfAnother has a listener told to end, or killed, while the Go
+// supervisord 0.7 stops a process, and another take that up.
+func TestQuietStopOfAnother(t *testing.T) {
+	for takes := time.Duration(0); takes < 12*time.Second; takes += 300 * time.Millisecond {
+		t.Run(fmt.Sprintf("killed, %v before the end", takes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Go, supervisortest.Program{StartTakes: time.Second})
+				time.Sleep(5 * time.Second)
+				b.writeIntent(b.process(), "")
+				b.quietStops(takes)
+				b.client.Stop(t.Context(), worker)
+				b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+				time.Sleep(time.Hour)
+				if got := b.Process(worker).State; got != supervisor.Running {
+					t.Errorf("an hour later it is %v, want RUNNING; steps %q", got, b.steps)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+	for _, after := range []time.Duration{time.Second, 5 * time.Second, 16 * time.Second, 20 * time.Second, 35 * time.Second} {
+		t.Run(fmt.Sprintf("told to end after %v", after), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Go, supervisortest.Program{StartTakes: time.Second})
+				time.Sleep(5 * time.Second)
+				b.quietStops(50 * time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), after)
+				defer cancel()
+				_, err := b.restart(ctx)
+				var open *supervisor.OpenError
+				if !errors.As(err, &open) {
+					t.Errorf("Restart: %v, want an OpenError", err)
+				}
+				b.wantJournal(1)
+				b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+				time.Sleep(time.Hour)
+				if got := b.Process(worker).State; got != supervisor.Running {
+					t.Errorf("an hour later it is %v, want RUNNING; steps %q", got, b.steps)
+				}
+				b.wantJournal(0)
+			})
+		})
+	}
+}
+
 // TestOperatorStopsWhatWeStart has the operator stop the process while it
 // starts. On the Go supervisord that looks like a failed start, all but.
 func TestOperatorStopsWhatWeStart(t *testing.T) {
@@ -759,6 +875,38 @@ func TestOperatorStopsWhatWeStart(t *testing.T) {
 		time.Sleep(time.Hour)
 		if now := b.Process(worker); now.PID != 0 || b.Starts(worker) != 2 {
 			t.Errorf("it is %v after %d starts, want it stopped after 2; steps %q", now.State, b.Starts(worker), b.steps)
+		}
+	})
+}
+
+// TestRestartsAskTogether has a supervisord that does not tell who it is: that
+// costs restarts that begin at once the time limit of one call, and not each of
+// them another.
+func TestRestartsAskTogether(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{})
+		const many = 5
+		for i := range many {
+			b.Add(supervisortest.Program{Group: "web", Name: fmt.Sprint(i)})
+		}
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.getPID" {
+				return supervisortest.Fate{Delay: time.Hour}
+			}
+			return supervisortest.Fate{}
+		})
+		begun := time.Now()
+		var all sync.WaitGroup
+		for i := range many {
+			all.Go(func() {
+				if _, err := b.restarter.Restart(t.Context(), b.Process(fmt.Sprint("web:", i)), func(supervisor.Step) {}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(begun); took > supervisor.DefaultTimeout+3*time.Second {
+			t.Errorf("it took %v, want the %v of one call and little more", took, supervisor.DefaultTimeout)
 		}
 	})
 }

@@ -85,7 +85,7 @@ type intent struct {
 
 	At       int64  `json:"at"`                 // supervisord's clock when the restart began
 	StopWait int    `json:"stop_wait"`          // seconds until supervisord kills the process
-	Stopping bool   `json:"stopping,omitempty"` // our stop was seen to have its effect on that run
+	Stopping bool   `json:"stopping,omitempty"` // our stop was seen to have its effect on that run or, by the Go supervisord, accepted
 	Starting bool   `json:"starting"`           // it has stopped, and is being started
 	Daemon   int    `json:"supervisord_pid"`    // of the supervisord that ran it
 	Boot     string `json:"boot_id,omitempty"`  // of the system, where it has one
@@ -154,20 +154,33 @@ func fileName(name string) string {
 }
 
 // lock takes the lock of one process, or returns ErrBusy. It lasts until
-// release, or the end of this process, however that comes.
+// release, which removes its file, or the end of this process, however that
+// comes.
 func (j *journal) lock(namespec string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(j.dir, fileName(namespec)+lockSuffix), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrBusy
+	for {
+		f, err := os.OpenFile(filepath.Join(j.dir, fileName(namespec)+lockSuffix), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 		}
-		return nil, fmt.Errorf("%w: lock %s: %w", ErrJournal, f.Name(), err)
+		var st unix.Stat_t
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			err = unix.Fstat(int(f.Fd()), &st)
+		}
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			f.Close()
+			return nil, ErrBusy
+		case err != nil:
+			f.Close()
+			return nil, fmt.Errorf("%w: lock %s: %w", ErrJournal, f.Name(), err)
+		case st.Nlink > 0:
+			return func() {
+				os.Remove(f.Name())
+				f.Close()
+			}, nil
+		}
+		f.Close() // who held it has removed it since it was opened
 	}
-	return func() { f.Close() }, nil
 }
 
 func (j *journal) path(namespec string) string {

@@ -6,7 +6,7 @@
 //
 // All of it happens in memory, so that a test in a testing/synctest bubble runs
 // a day of ticks in a moment. What it answers is compared with recordings of
-// both supervisords and, call for call, with a real one.
+// both supervisords and, call for call, with real ones.
 package supervisortest
 
 import (
@@ -34,6 +34,11 @@ type Program struct {
 	StopTakes  time.Duration // how long it takes to stop
 	StopWait   time.Duration // stopwaitsecs: after which it is killed. 0 means 10 s
 	Retries    int           // startretries, of supervisord's own. 0 means none
+
+	// Spawn, if set, is called at each start and returns the process id that
+	// the process is said to have: that of a real one, for a check that looks
+	// at it. Otherwise there is no such process.
+	Spawn func() int
 
 	// Fails, if set, tells whether a start fails, which supervisord itself
 	// began or was told to begin; the first start has number 1.
@@ -132,9 +137,8 @@ func (s *Server) Add(programs ...Program) {
 		p := &process{Program: program}
 		s.processes = append(s.processes, p)
 		if !p.Stopped {
-			s.lastPID++
 			p.starts = 1
-			p.state, p.pid, p.start = supervisor.Running, s.lastPID, time.Now()
+			p.state, p.pid, p.start = supervisor.Running, s.newPID(p), time.Now()
 		}
 	}
 	s.note()
@@ -252,11 +256,14 @@ func (p *process) namespec() string {
 	return supervisor.Process{Group: p.Group, Name: p.Name}.Namespec()
 }
 
-// find knows a process by its namespec; the Go supervisord by its bare name, too.
+// find knows a process by its namespec; the Go supervisord by its bare name, too,
+// but no event listener.
 func (s *Server) find(namespec string) *process {
 	group, name := supervisor.SplitNamespec(namespec)
 	for _, p := range s.processes {
-		if p.Group == group && p.Name == name || s.flavour == supervisor.Go && p.Name == namespec {
+		switch {
+		case s.flavour == supervisor.Go && p.Listener:
+		case p.Group == group && p.Name == name, s.flavour == supervisor.Go && p.Name == namespec:
 			return p
 		}
 	}
@@ -324,10 +331,18 @@ func (s *Server) start(p *process) error {
 	return nil
 }
 
-func (s *Server) spawn(p *process) {
+// newPID returns the process id of the next run of p.
+func (s *Server) newPID(p *process) int {
 	s.lastPID++
+	if p.Spawn != nil {
+		return p.Spawn()
+	}
+	return s.lastPID
+}
+
+func (s *Server) spawn(p *process) {
 	p.starts++
-	p.state, p.pid, p.start, p.spawnErr = supervisor.Starting, s.lastPID, time.Now(), ""
+	p.state, p.pid, p.start, p.spawnErr = supervisor.Starting, s.newPID(p), time.Now(), ""
 	switch {
 	case p.Fails != nil && p.Fails(p.starts):
 		s.after(p, p.Startup, func() { s.startFailed(p) })
@@ -352,18 +367,26 @@ func (s *Server) startFailed(p *process) {
 }
 
 // goMoment is how long the Go supervisord says STOPPED of a process that has
-// stopped, before it says BACKOFF.
-const goMoment = 10 * time.Millisecond
+// stopped, before it says BACKOFF; goStartMoment if that was STARTING, which it
+// looks at ten times a second only.
+const (
+	goMoment      = time.Millisecond
+	goStartMoment = 100 * time.Millisecond
+)
 
 // stop is stopProcess without its waiting.
 func (s *Server) stop(p *process) error {
 	switch p.state {
 	case supervisor.Running, supervisor.Starting:
+		moment := goMoment
+		if p.state == supervisor.Starting {
+			moment = goStartMoment
+		}
 		p.state = supervisor.Stopping
 		s.after(p, min(p.StopTakes, p.StopWait), func() {
 			p.end(supervisor.Stopped)
 			if s.flavour == supervisor.Go { // which calls it so for a moment only
-				s.after(p, goMoment, func() { p.state = supervisor.Backoff })
+				s.after(p, moment, func() { p.state = supervisor.Backoff })
 			}
 		})
 		s.note()
