@@ -127,9 +127,10 @@ type ConfigError struct {
 	Check string // the name of the check: "http"
 	Field string // as on the command line and in a configuration file: "expect-status"
 	Err   error
+	With  []string // other settings that the text of Err names, spelled as Field is
 }
 
-// Error returns all three: `http: port: "70000" is not between 1 and 65535`.
+// Error returns the first three: `http: port: "70000" is not between 1 and 65535`.
 func (e *ConfigError) Error() string { return e.Check + ": " + e.Field + ": " + e.Err.Error() }
 
 // Unwrap returns e.Err.
@@ -137,4 +138,9 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 func refuse(check, field, format string, args ...any) error {
 	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// refuseWith refuses a setting because another is given.
+func refuseWith(check, field, other string) error {
+	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf("is of no use with %s", other), With: []string{other}}
 }

@@ -99,7 +99,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := httpcheck.New(httpcheck.Config{
+	x, err := newExchange("http", httpcheck.Config{
 		Scheme:       cmp.Or(cfg.Scheme, "http"),
 		Method:       cmp.Or(cfg.Method, http.MethodGet),
 		URL:          cfg.URL,
@@ -115,11 +115,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 		CAFile:       cfg.CAFile,
 		Insecure:     cfg.Insecure,
 	})
-	var bad *httpcheck.FieldError
-	switch {
-	case errors.As(err, &bad):
-		return nil, &ConfigError{Check: "http", Field: bad.Field, Err: bad.Err}
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return &HTTP{endpoint: e, exchange: x, retries: cfg.Retries}, nil
@@ -144,6 +140,22 @@ func (c *HTTP) Run(ctx context.Context, p supervisor.Process) Result {
 		answer, err = c.exchange.Do(ctx, network, address)
 		return err
 	})
+	return exchanged(ctx, answer, err)
+}
+
+// newExchange returns an exchange for a check, or a *ConfigError.
+func newExchange(check string, cfg httpcheck.Config) (*httpcheck.Exchange, error) {
+	x, err := httpcheck.New(cfg)
+	var bad *httpcheck.FieldError
+	if errors.As(err, &bad) {
+		err = &ConfigError{Check: check, Field: bad.Field, Err: bad.Err}
+	}
+	return x, err
+}
+
+// exchanged is the result of an exchange that had ctx, got answer and ended with
+// err.
+func exchanged(ctx context.Context, answer httpcheck.Answer, err error) Result {
 	r := outcome(ctx, err)
 	r.Metrics = map[string]float64{"latency_seconds": answer.Latency.Seconds()}
 	if answer.StatusCode != 0 {

@@ -89,10 +89,10 @@ type endpoint struct {
 func newEndpoint(check, portExpr, host, unixSocket string) (endpoint, error) {
 	if unixSocket != "" {
 		if portExpr != "" {
-			return endpoint{}, refuse(check, "port", "is of no use with unix-socket")
+			return endpoint{}, refuseWith(check, "port", "unix-socket")
 		}
 		if host != "" {
-			return endpoint{}, refuse(check, "host", "is of no use with unix-socket")
+			return endpoint{}, refuseWith(check, "host", "unix-socket")
 		}
 		return endpoint{unixSocket: unixSocket}, nil
 	}

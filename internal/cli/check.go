@@ -3,11 +3,13 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -27,18 +29,31 @@ Exit status: 0 when supervisord or a signal ended it, 1 when it cannot go on, 2 
 or its surroundings are wrong. With --once: 0 all healthy, 1 something unhealthy, 3 something unknown
 or supervisord not reached, 2 as above.`
 
-// checkProgram is a program that runs one check.
+// listenerSection is an example of such a section.
+const listenerSection = `[eventlistener:%[1]s]
+command=/usr/local/bin/%[2]s -n %[1]s -g web %[3]s
+events=TICK_60
+priority=-2
+stdout_logfile=NONE
+stderr_logfile=/var/log/%[1]s.log`
+
+// checkProgram is a program that runs checks.
 type checkProgram struct {
-	*program
+	*Program
 	cfg          runner.Config
 	once         bool
+	output       string
 	passwordFile string
 	logFormat    string
 	logLevel     string
 }
 
-func newCheckProgram(name, arguments, what string) *checkProgram {
-	p := &checkProgram{program: newProgram(name+" -n NAME "+arguments+" [option ...]", what, what+"\n"+listening)}
+// newCheckProgram returns a program with these arguments, those of an example
+// included, before its own options.
+func newCheckProgram(name, arguments, what, example string) *checkProgram {
+	p := &checkProgram{Program: newProgram(name+" -n NAME "+arguments+" [option ...]", what, what+"\n"+listening)}
+	listener := "web_" + strings.TrimSuffix(strings.TrimPrefix(name, "supervisor_"), "_check")
+	p.Example = fmt.Sprintf(listenerSection, listener, name, example)
 	p.section("Which processes", func(f *pflag.FlagSet) {
 		f.StringVarP(&p.cfg.Name, "check-name", "n", "", "`NAME` of this listener in its log (required)")
 		required(f, "check-name")
@@ -50,17 +65,26 @@ func newCheckProgram(name, arguments, what string) *checkProgram {
 	return p
 }
 
-// run adds the options that every check program has and runs it with the check
-// that makeCheck makes.
-func (p *checkProgram) run(args []string, std streams, makeCheck func() (checks.Check, error)) int {
+// only is what a program of one check gives to run.
+func only[C checks.Check](c C, err error) ([]checks.Check, error) {
+	return []checks.Check{c}, err
+}
+
+// does adds the options that every check program has, and runs the checks that
+// makeChecks makes.
+func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program {
 	p.section("How it runs", func(f *pflag.FlagSet) {
 		f.BoolVar(&p.once, "once", false, "run the check now, print what it finds, restart nothing, and exit")
+		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print, table or json")
 		f.BoolVar(&p.cfg.DryRun, "dry-run", false, "as a listener: say what would be restarted, and do not")
 		f.StringVar(&p.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 		f.StringVar(&p.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug (each result), info, warn or error")
 		f.StringVar(&p.cfg.StateDir, "state-dir", "", "`FOLDER` of the journal of restarts (default $STATE_DIRECTORY; "+
 			"else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
-		added(f, "once", "dry-run", "log-format", "log-level", "state-dir")
+		words(f, "output", "table", "json")
+		words(f, "log-format", "text", "json")
+		words(f, "log-level", "debug", "info", "warn", "error")
+		added(f, "once", "output", "dry-run", "log-format", "log-level", "state-dir")
 	})
 	p.section("Where supervisord is", func(f *pflag.FlagSet) {
 		f.StringVar(&p.cfg.Server.URL, "server-url", "", "its `URL`, unix:///PATH or http://HOST:PORT (default $SUPERVISOR_SERVER_URL)")
@@ -68,12 +92,11 @@ func (p *checkProgram) run(args []string, std streams, makeCheck func() (checks.
 		f.StringVar(&p.passwordFile, "server-password-file", "", "`FILE` with the password in its first line (default the password in $SUPERVISOR_PASSWORD)")
 		added(f, "server-url", "server-username", "server-password-file")
 	})
-	return p.program.run(args, std, func(ctx context.Context) (int, error) {
-		check, err := makeCheck()
-		if err != nil {
+	return p.Program.does(func(ctx context.Context, std streams) (int, error) {
+		var err error
+		if p.cfg.Checks, err = makeChecks(); err != nil {
 			return 0, err
 		}
-		p.cfg.Checks = []checks.Check{check}
 		log, err := newLog(std.err, p.logFormat, p.logLevel)
 		if err != nil {
 			return 0, err
@@ -82,15 +105,23 @@ func (p *checkProgram) run(args []string, std streams, makeCheck func() (checks.
 		p.cfg.Server.Username = cmp.Or(p.cfg.Server.Username, os.Getenv("SUPERVISOR_USERNAME"))
 		p.cfg.Server.Password = os.Getenv("SUPERVISOR_PASSWORD")
 		if p.Flags().Changed("server-password-file") {
-			if p.cfg.Server.Password, err = readSecret("server-password-file", p.passwordFile); err != nil {
-				return 0, err
+			if p.cfg.Server.Password, err = readSecret(p.passwordFile); err != nil {
+				return 0, usageError{fmt.Errorf("argument --server-password-file: %w", err)}
 			}
 		}
-		if p.once {
-			return once(ctx, p.cfg, std.out)
+		switch {
+		case p.output != "table" && p.output != "json":
+			return 0, usageError{fmt.Errorf("argument --output: %q is neither table nor json", p.output)}
+		case p.once:
+			return once(ctx, p.cfg, p.output, std.out)
+		case p.Flags().Changed("output"):
+			return 0, usageError{errors.New("argument --output: only with --once")}
 		}
 		if std.in != io.Reader(os.Stdin) || std.out != io.Writer(os.Stdout) {
 			p.cfg.Stdin, p.cfg.Stdout = std.in, std.out
+		}
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(50) // it is idle most of the time: its memory counts for more than what collecting it costs
 		}
 		err = runner.Run(ctx, p.cfg)
 		var config *runner.ConfigError
@@ -104,13 +135,24 @@ func (p *checkProgram) run(args []string, std streams, makeCheck func() (checks.
 
 // endpointOptions adds what the checks that connect to a port have in common.
 func endpointOptions(f *pflag.FlagSet, port, host, socket *string) {
-	f.StringVarP(port, "port", "p", "", "`PORT`, or a regular expression with one group that finds it in the name of the process, "+
-		`such as 'web_(\d+)' (required, unless --unix-socket is given)`)
-	f.StringVar(host, "host", "", "`HOST` to connect to (default 127.0.0.1)")
+	portOptions(f, port, host, "required, unless --unix-socket is given")
 	f.StringVar(socket, "unix-socket", "", "`PATH` of a socket to connect to instead")
 	required(f, "port", "unix-socket")
-	added(f, "host", "unix-socket")
+	added(f, "unix-socket")
 }
+
+// portOptions adds the port, which is needed when the last argument says, and
+// its host.
+func portOptions(f *pflag.FlagSet, port, host *string, needed string) {
+	f.StringVarP(port, "port", "p", "", "`PORT`, or a regular expression with one group that finds it in the name of the process, "+
+		`such as 'web_(\d+)' (`+needed+")")
+	f.StringVar(host, "host", "", "`HOST` to connect to (default 127.0.0.1)")
+	added(f, "host")
+}
+
+// defaultRetries is how often a failed try is repeated unless an option says
+// otherwise, as in supervisor_checks.
+const defaultRetries = 2
 
 func retryOptions(f *pflag.FlagSet, timeout *duration, retries *number) {
 	f.VarP(timeout, "timeout", "t", "how long one try may take, in seconds or as 1.5s, 2m")
@@ -118,134 +160,82 @@ func retryOptions(f *pflag.FlagSet, timeout *duration, retries *number) {
 	field(f, "num-retries", "retries")
 }
 
-// HTTP is supervisor_http_check.
-func HTTP(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := newCheckProgram("supervisor_http_check", "-u URL -p PORT", "Restarts processes that do not answer HTTP requests as they should.")
-	var (
-		cfg          checks.HTTPConfig
-		timeout      = duration(checks.DefaultHTTPTimeout)
-		retries      = number(2)
-		jsonBody     = text{what: "JSON"}
-		method       = text{what: "METHOD", value: "GET"}
-		password     = text{what: "PASSWORD"}
-		headers      string
-		passwordFile string
-	)
-	p.section("Request", func(f *pflag.FlagSet) {
-		f.StringVarP(&cfg.URL, "url", "u", "", "`URL` to ask for: a path with its query (required)")
-		required(f, "url")
-		endpointOptions(f, &cfg.Port, &cfg.Host, &cfg.UnixSocket)
-		f.StringVar(&cfg.Scheme, "scheme", "http", "`SCHEME`, http or https")
-		f.VarP(&method, "method", "m", "method of the request")
-		f.VarP(&jsonBody, "json", "j", "body of the request, sent with Content-Type: application/json")
-		f.StringVarP(&cfg.Body, "body", "b", "", "`BODY` of the request, unless --json is given")
-		f.StringVarP(&headers, "headers", "H", "", "headers of the request, as a `JSON` object")
-		f.StringVarP(&cfg.Username, "username", "U", "", "`NAME` for basic authentication")
-		f.VarP(&password, "password", "P", "password for basic authentication; better --password-file, for ps shows this to everybody")
-		f.StringVar(&passwordFile, "password-file", "", "`FILE` with the password in its first line")
-		f.StringVar(&cfg.CAFile, "ca-file", "", "`FILE` of certificates to trust instead of the system's")
-		f.BoolVar(&cfg.Insecure, "insecure", false, "accept any certificate")
-		retryOptions(f, &timeout, &retries)
-		added(f, "scheme", "password-file", "ca-file", "insecure")
-	})
-	p.section("Answer", func(f *pflag.FlagSet) {
-		f.StringVar(&cfg.ExpectStatus, "expect-status", "200", "`STATUS` codes that are healthy, such as 200-299,301")
-		f.StringVar(&cfg.ExpectBody, "expect-body", "", "`REGEX` that must match in the body's first MiB (default: the body is not read)")
-		added(f, "expect-status", "expect-body")
-	})
-	return p.run(args, streams{stdin, stdout, stderr}, func() (checks.Check, error) {
-		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
-		if cfg.Method = method.value; cfg.Method == "" {
-			return nil, usageError{errors.New(`argument -m/--method: "" is not a method`)}
-		}
-		if jsonBody.given {
-			cfg.JSON = json.RawMessage(jsonBody.value)
-		}
-		var err error
-		if p.Flags().Changed("headers") {
-			if cfg.Header, err = checks.ParseHeaders(headers); err != nil {
-				return nil, usageError{fmt.Errorf("argument -H/--headers: %w", err)}
-			}
-		}
-		cfg.Password = password.value
-		fromFile := p.Flags().Changed("password-file")
-		if fromFile {
-			if password.given {
-				return nil, usageError{errors.New("argument --password-file: not allowed with argument -P/--password")}
-			}
-			if cfg.Password, err = readSecret("password-file", passwordFile); err != nil {
-				return nil, err
-			}
-		}
-		if cfg.Username == "" && (password.given || fromFile) {
-			return nil, usageError{errors.New("argument -P/--password: there is no -U/--username that it belongs to")}
-		}
-		return checks.NewHTTP(cfg)
-	})
+// credentials are the options of a login with the processes.
+type credentials struct {
+	username string
+	password text
+	file     string
 }
 
-// TCP is supervisor_tcp_check.
-func TCP(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := newCheckProgram("supervisor_tcp_check", "-p PORT", "Restarts processes that do not accept TCP connections.")
-	var (
-		cfg     checks.TCPConfig
-		timeout = duration(checks.DefaultTCPTimeout)
-		retries = number(2)
-	)
-	p.section("Connection", func(f *pflag.FlagSet) {
-		endpointOptions(f, &cfg.Port, &cfg.Host, &cfg.UnixSocket)
-		retryOptions(f, &timeout, &retries)
-	})
-	return p.run(args, streams{stdin, stdout, stderr}, func() (checks.Check, error) {
-		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
-		return checks.NewTCP(cfg)
-	})
+func (c *credentials) options(f *pflag.FlagSet) {
+	c.password.what = "PASSWORD"
+	f.StringVarP(&c.username, "username", "U", "", "`NAME` for basic authentication")
+	f.VarP(&c.password, "password", "P", "password for basic authentication; better --password-file, for ps shows this to everybody")
+	f.StringVar(&c.file, "password-file", "", "`FILE` with the password in its first line")
+	added(f, "password-file")
 }
 
-// File is supervisor_file_check.
-func File(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := newCheckProgram("supervisor_file_check", "-t AGE", "Restarts processes whose heartbeat stops: whose notification file is older than it may be.")
-	var (
-		cfg checks.FileConfig
-		age duration
-	)
-	p.section("Heartbeat", func(f *pflag.FlagSet) {
-		f.VarP(&age, "timeout", "t", "how old a heartbeat may be, in seconds or as 1.5s, 2m (required)")
-		f.Lookup("timeout").DefValue = "" // which is not shown
-		required(f, "timeout")
-		field(f, "timeout", "max-age")
-		f.BoolVarP(&cfg.FailOnError, "fail-on-error", "x", false, "restart as well when there is no heartbeat to be seen")
-		f.StringVarP(&cfg.Path, "filepath", "f", "", "`FILE` to look at, the same for all processes (default FOLDER/GROUP-NAME-PID)")
-		f.StringVarP(&cfg.Root, "root-dir", "d", "", "`FOLDER` of the notification files (default the temporary folder)")
-	})
-	return p.run(args, streams{stdin, stdout, stderr}, func() (checks.Check, error) {
-		cfg.MaxAge = time.Duration(age)
-		return checks.NewFile(cfg)
-	})
+// read returns the login that the options in f ask for, "" for none.
+func (c *credentials) read(f *pflag.FlagSet) (username, password string, err error) {
+	password = c.password.value
+	fromFile := f.Changed("password-file")
+	if fromFile {
+		if c.password.given {
+			return "", "", usageError{errors.New("argument --password-file: not allowed with argument -P/--password")}
+		}
+		if password, err = readSecret(c.file); err != nil {
+			return "", "", usageError{fmt.Errorf("argument --password-file: %w", err)}
+		}
+	}
+	if c.username == "" && (c.password.given || fromFile) {
+		return "", "", usageError{errors.New("argument -P/--password: there is no -U/--username that it belongs to")}
+	}
+	return c.username, password, nil
 }
 
 // sockets are where supervisord's socket is by default, in Debian's and in
 // supervisor's own configuration.
 var sockets = []string{"/run/supervisor.sock", "/var/run/supervisor.sock", "/tmp/supervisor.sock"}
 
-// once runs the checks now and prints a table.
-func once(ctx context.Context, cfg runner.Config, out io.Writer) (int, error) {
+// localSocket returns the first of sockets that somebody listens on, else the
+// first that there is, so that its error is seen, else "".
+func localSocket() string {
+	first := ""
+	for _, path := range sockets {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		conn, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			conn.Close()
+			return path
+		}
+		first = cmp.Or(first, path)
+	}
+	return first
+}
+
+// once runs the checks now and prints what it finds.
+func once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
 	if cfg.Server.URL == "" && os.Getenv("SUPERVISOR_SERVER_URL") == "" {
-		for _, path := range sockets {
-			if _, err := os.Stat(path); err == nil {
-				cfg.Server.URL = "unix://" + path
-				break
-			}
+		if path := localSocket(); path != "" {
+			cfg.Server.URL = "unix://" + path
 		}
 	}
 	report, err := runner.Once(ctx, cfg)
+	var config *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
-		return exitUnknown, errors.New("supervisord's address is not known: pass --server-url unix:///PATH or http://HOST:PORT")
-	case err != nil:
+		err = errors.New("supervisord's address is not known: pass --server-url unix:///PATH or http://HOST:PORT")
+	case errors.As(err, &config):
+		return exitUsage, err
+	}
+	if err := printReport(out, output, report, err); err != nil {
+		return exitUnknown, fmt.Errorf("print what was found: %w", err)
+	}
+	if err != nil {
 		return exitUnknown, err
 	}
-	printReport(out, report)
 	switch report.Status() {
 	case checks.Healthy:
 		return exitOK, nil

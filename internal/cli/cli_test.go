@@ -2,7 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +22,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
 )
 
 // Where this program has an option that supervisor_checks does not have, a
@@ -50,6 +59,55 @@ func TestLongOptions(t *testing.T) {
 		if want := strings.Fields(test.want); !slices.Equal(got, want) {
 			t.Errorf("--%s may be %q, want %q", test.name, got, want)
 		}
+	}
+}
+
+// Without an address the first socket that somebody listens on is taken, and
+// one that is left over only where there is no such.
+func TestOnceFindsTheSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "x") // shorter than t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	missing, stale, live := filepath.Join(dir, "missing"), filepath.Join(dir, "stale"), filepath.Join(dir, "live")
+	for _, path := range []string{stale, live} {
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == stale {
+			l.(*net.UnixListener).SetUnlinkOnClose(false)
+			l.Close()
+			continue
+		}
+		server := supervisortest.NewServer(supervisor.Python, supervisortest.Program{Group: "web", Name: "a"})
+		t.Cleanup(server.Close)
+		go server.Serve(l)
+	}
+	usual := sockets
+	t.Cleanup(func() { sockets = usual })
+	t.Setenv("SUPERVISOR_SERVER_URL", "")
+	passing := checks.Func("x", func(context.Context, supervisor.Process) error { return nil })
+	for _, test := range []struct {
+		name    string
+		sockets []string
+		status  int
+		want    string // part of the error
+	}{
+		{"none", []string{missing}, exitUnknown, "supervisord's address is not known"},
+		{"one", []string{missing, live}, exitOK, ""},
+		{"one after one that is left over", []string{missing, stale, live}, exitOK, ""},
+		{"one that is left over", []string{missing, stale, missing}, exitUnknown, stale},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sockets = test.sockets
+			cfg := runner.Config{Name: "x", Checks: []checks.Check{passing}, Log: slog.New(slog.DiscardHandler), StateDir: dir}
+			status, err := once(t.Context(), cfg, "table", io.Discard)
+			if status != test.status || (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %d, %v, want %d, %s", status, err, test.status, test.want)
+			}
+		})
 	}
 }
 
@@ -168,11 +226,145 @@ func TestReportIsATable(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got bytes.Buffer
-			printReport(&got, test.report)
+			if err := printReport(&got, "table", test.report, nil); err != nil {
+				t.Fatal(err)
+			}
 			if diff := cmp.Diff(test.want, got.String()); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestReportIsJSON(t *testing.T) {
+	at := time.Date(2026, 11, 21, 9, 0, 0, 500, time.UTC)
+	hostile := "\x1b[2J\"\\</script>&\r\n\u009b\u202e\u2028\U000e0001\x7f\xff é"
+	const escaped = `\u001b[2J\"\\</script>&\r\n\u009b\u202e\u2028\udb40\udc01\u007f\ufffd é`
+	for _, test := range []struct {
+		name   string
+		report runner.Report
+		want   string
+	}{
+		{
+			"nothing",
+			runner.Report{},
+			`{
+  "status": "unknown",
+  "results": [],
+  "not_watched": [],
+  "unmatched": []
+}
+`,
+		},
+		{
+			"unhealthy next to what does not run",
+			runner.Report{Rows: []runner.Row{
+				{
+					Process: supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running}, Check: "memory", Time: at, Took: 1500 * time.Microsecond,
+					Result: checks.Result{Status: checks.Unhealthy, Err: errors.New("too much"), Metrics: map[string]float64{"rss_bytes": 1 << 40, "age_seconds": 0.25}},
+				},
+				{Process: supervisor.Process{Group: "solo", Name: "solo"}, Time: at, Result: checks.Unsure(errors.New("not checked: it is FATAL"))},
+			}},
+			`{
+  "status": "unhealthy",
+  "results": [
+    {
+      "kind": "check_result",
+      "time": "2026-11-21T09:00:00.0000005Z",
+      "process": "web:a",
+      "pid": 7,
+      "check": "memory",
+      "status": "unhealthy",
+      "reason": "too much",
+      "seconds": 0.0015,
+      "metrics": {
+        "age_seconds": 0.25,
+        "rss_bytes": 1099511627776
+      }
+    },
+    {
+      "kind": "check_result",
+      "time": "2026-11-21T09:00:00.0000005Z",
+      "process": "solo",
+      "status": "unknown",
+      "reason": "not checked: it is FATAL"
+    }
+  ],
+  "not_watched": [],
+  "unmatched": []
+}
+`,
+		},
+		{
+			"foreign bytes move no cursor",
+			runner.Report{
+				Rows: []runner.Row{{
+					Process: supervisor.Process{Group: hostile, Name: hostile}, Check: "http", Time: at, Result: checks.Fail(errors.New(hostile)),
+				}},
+				LeftOut:   []runner.LeftOut{{Process: supervisor.Process{Group: hostile, Name: hostile}, Reason: hostile}},
+				Unmatched: []string{hostile},
+			},
+			`{
+  "status": "unhealthy",
+  "results": [
+    {
+      "kind": "check_result",
+      "time": "2026-11-21T09:00:00.0000005Z",
+      "process": "` + escaped + `",
+      "check": "http",
+      "status": "unhealthy",
+      "reason": "` + escaped + `"
+    }
+  ],
+  "not_watched": [
+    {
+      "process": "` + escaped + `",
+      "reason": "` + escaped + `"
+    }
+  ],
+  "unmatched": [
+    "` + escaped + `"
+  ]
+}
+`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := printReport(&got, "json", test.report, nil); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.String()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			var found struct {
+				Results []struct{ Reason string }
+			}
+			if err := json.Unmarshal(got.Bytes(), &found); err != nil {
+				t.Error(err)
+			}
+			for i, row := range test.report.Rows {
+				if want := strings.ToValidUTF8(row.Result.Err.Error(), "\ufffd"); found.Results[i].Reason != want {
+					t.Errorf("read again, it is %q, want %q", found.Results[i].Reason, want)
+				}
+			}
+		})
+	}
+}
+
+// A report that nobody could read is not a good one.
+func TestReportThatCannotBePrinted(t *testing.T) {
+	var text bytes.Buffer
+	notANumber := runner.Report{Rows: []runner.Row{{Check: "x", Result: checks.Result{Status: checks.Healthy, Metrics: map[string]float64{"x": math.NaN()}}}}}
+	if err := printReport(&text, "json", notANumber, nil); err == nil || text.Len() > 0 {
+		t.Errorf("a metric that is not a number: error %v, %q", err, text.String())
+	}
+	closed, w := io.Pipe()
+	closed.Close()
+	for _, format := range []string{"table", "json"} {
+		if err := printReport(w, format, runner.Report{}, nil); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("as %s to a pipe that nobody reads: %v", format, err)
+		}
 	}
 }
 

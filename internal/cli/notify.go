@@ -13,11 +13,19 @@ import (
 
 // Notify is supervisor_notify.
 func Notify(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return newNotify().run(args, streams{stdin, stdout, stderr})
+}
+
+func newNotify() *Program {
 	p := newProgram("supervisor_notify [option ...]", "Sends one heartbeat.", `Sends one heartbeat for its parent, a script that supervisord runs, so that supervisor_file_check
 knows that it still works. Call it from a loop of the script, at least twice in the time that the
 check allows.
 
 Exit status: 0 sent, 1 not sent, 2 wrong command line.`)
+	p.Example = `while :; do
+	one_piece_of_work
+	supervisor_notify
+done`
 	var (
 		root string
 		pid  number
@@ -26,7 +34,7 @@ Exit status: 0 sent, 1 not sent, 2 wrong command line.`)
 		f.StringVarP(&root, "root-dir", "d", "", "`FOLDER` of the notification files (default the temporary folder)")
 		f.Var(&pid, "pid", "process id, as supervisorctl shows it, of the process the heartbeat is for (default the parent)")
 	})
-	return p.run(args, streams{stdin, stdout, stderr}, func(context.Context) (int, error) {
+	return p.does(func(context.Context, streams) (int, error) {
 		if p.Flags().Changed("pid") && pid <= 0 {
 			return 0, usageError{errors.New("argument --pid: a process id is more than 0")}
 		}

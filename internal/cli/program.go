@@ -40,39 +40,47 @@ type streams struct {
 // usageError is an error of the command line.
 type usageError struct{ error }
 
-// program is a command with its options in sections, as --help shows them.
-type program struct {
+// Program is a command with its options in sections, as --help shows them.
+type Program struct {
 	*cobra.Command
-	sections []section
+	Sections []Section
+	do       func(context.Context, streams) (int, error)
+	version  bool // is asked for
 }
 
-type section struct {
-	title string
-	flags *pflag.FlagSet
+// Section is options under a title of their own.
+type Section struct {
+	Title string
+	Flags *pflag.FlagSet
 }
 
-// newProgram returns a program whose command line is use.
-func newProgram(use, short, long string) *program {
-	p := &program{Command: &cobra.Command{
+// Programs returns all programs, for those who describe them.
+func Programs() []*Program {
+	return []*Program{newHTTP(), newTCP(), newXMLRPC(), newMemory(), newCPU(), newFile(), newComplex(), newNotify()}
+}
+
+// newProgram returns a program whose command line is use. The last paragraph of
+// long tells the exit status.
+func newProgram(use, short, long string) *Program {
+	p := &Program{Command: &cobra.Command{
 		Use:               use,
 		Short:             short,
 		Long:              long,
 		Args:              noArguments,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		Version:           Version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}}
-	p.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	p.SetUsageFunc(func(c *cobra.Command) error {
 		fmt.Fprintf(c.OutOrStderr(), "Usage:\n  %s\n", c.UseLine())
-		for _, s := range p.sections {
-			fmt.Fprintf(c.OutOrStderr(), "\n%s:\n%s", s.title, s.flags.FlagUsagesWrapped(100))
+		for _, s := range p.Sections {
+			fmt.Fprintf(c.OutOrStderr(), "\n%s:\n%s", s.Title, s.Flags.FlagUsagesWrapped(100))
 		}
 		return nil
 	})
 	p.SetFlagErrorFunc(parseError)
 	p.DisableFlagsInUseLine = true
+	p.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return p
 }
 
@@ -84,28 +92,58 @@ func noArguments(_ *cobra.Command, args []string) error {
 }
 
 // section adds options under a title of their own.
-func (p *program) section(title string, define func(*pflag.FlagSet)) {
+func (p *Program) section(title string, define func(*pflag.FlagSet)) {
 	flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
 	flags.SortFlags = false
 	define(flags)
-	p.sections = append(p.sections, section{title, flags})
+	p.Sections = append(p.Sections, Section{title, flags})
 	p.Flags().AddFlagSet(flags)
+	flags.VisitAll(p.complete)
 }
 
-// run parses args, calls do, and turns what it returns into an exit status and,
-// if it is an error, a line that says what is wrong.
-func (p *program) run(args []string, std streams, do func(context.Context) (int, error)) int {
+// complete tells shells what to offer for the value of an option: its words, or
+// what its name for the value says.
+func (p *Program) complete(f *pflag.Flag) {
+	value, _ := pflag.UnquoteUsage(f)
+	switch words, have := f.Annotations["words"]; {
+	case have:
+		p.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	case value == "FILE" || value == "PATH":
+		p.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault))
+	case value == "FOLDER":
+		p.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs))
+	}
+}
+
+// words tells that an option's value is one of these.
+func words(f *pflag.FlagSet, name string, words ...string) {
+	f.SetAnnotation(name, "words", words)
+}
+
+// does ends the description of a program, with what it does.
+func (p *Program) does(do func(context.Context, streams) (int, error)) *Program {
 	p.section("This program", func(f *pflag.FlagSet) {
 		f.BoolP("help", "h", false, "print this and exit")
-		f.Bool("version", false, "print the version and exit")
+		f.BoolVar(&p.version, "version", false, "print the version and exit")
 	})
+	p.do = do
+	return p
+}
+
+// run parses args, does what the program does, and turns what that returns into
+// an exit status and, if it is an error, a line that says what is wrong.
+func (p *Program) run(args []string, std streams) int {
 	status := exitOK
 	p.RunE = func(c *cobra.Command, _ []string) error {
+		if p.version { // cobra's own way links text/template, and with it 1.5 MB
+			fmt.Fprintf(std.out, "%s %s\n", p.Name(), Version)
+			return nil
+		}
 		if err := p.missing(); err != nil {
 			return err
 		}
 		var err error
-		status, err = do(c.Context())
+		status, err = p.do(c.Context(), std)
 		return err
 	}
 	p.SetIn(std.in)
@@ -113,6 +151,9 @@ func (p *program) run(args []string, std streams, do func(context.Context) (int,
 	p.SetErr(std.err)
 	p.SetArgs(args)
 	p.Flags().SetNormalizeFunc(completeName)
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd { // what shells run shows usages as they are
+		p.Flags().VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+	}
 	err := p.ExecuteContext(context.Background())
 	if err == nil {
 		return status
@@ -142,13 +183,19 @@ func required(f *pflag.FlagSet, name string, instead ...string) {
 }
 
 // missing returns an error that names the required options that were not given.
-func (p *program) missing() error {
+func (p *Program) missing() error {
 	var names []string
-	for _, s := range p.sections {
-		s.flags.VisitAll(func(f *pflag.Flag) {
+	for _, s := range p.Sections {
+		s.Flags.VisitAll(func(f *pflag.Flag) {
 			instead, isRequired := f.Annotations["required"]
 			if isRequired && !f.Changed && !slices.ContainsFunc(instead, p.Flags().Changed) {
-				names = append(names, strings.Join(append([]string{optionName(f)}, instead...), " or --"))
+				shown := []string{optionName(f)}
+				for _, other := range instead {
+					if !p.Flags().Lookup(other).Hidden {
+						shown = append(shown, other)
+					}
+				}
+				names = append(names, strings.Join(shown, " or --"))
 			}
 		})
 	}
@@ -167,7 +214,7 @@ func optionName(f *pflag.Flag) string {
 }
 
 // option names the option for a field of a check's configuration.
-func (p *program) option(field string) string {
+func (p *Program) option(field string) string {
 	named := "--" + field
 	p.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Name == field && named == "--"+field || slices.Contains(f.Annotations["field"], field) {
@@ -264,10 +311,10 @@ func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
 }
 
 // readSecret reads a secret from the first line of a file.
-func readSecret(option, path string) (string, error) {
+func readSecret(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", usageError{fmt.Errorf("argument --%s: %w", option, err)}
+		return "", err
 	}
 	secret, _, _ := strings.Cut(string(data), "\n")
 	return strings.TrimSuffix(secret, "\r"), nil

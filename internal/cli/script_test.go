@@ -38,17 +38,25 @@ func TestMain(m *testing.M) {
 		}
 	}
 	testscript.Main(m, map[string]func(){
-		"supervisor_http_check": program(HTTP),
-		"supervisor_tcp_check":  program(TCP),
-		"supervisor_file_check": program(File),
-		"supervisor_notify":     program(Notify),
+		"supervisor_complex_check": program(Complex),
+		"supervisor_cpu_check":     program(CPU),
+		"supervisor_file_check":    program(File),
+		"supervisor_http_check":    program(HTTP),
+		"supervisor_memory_check":  program(Memory),
+		"supervisor_notify":        program(Notify),
+		"supervisor_tcp_check":     program(TCP),
+		"supervisor_xmlrpc_check":  program(XMLRPC),
 	})
 }
 
-func TestHTTP(t *testing.T)   { runScripts(t, "http") }
-func TestTCP(t *testing.T)    { runScripts(t, "tcp") }
-func TestFile(t *testing.T)   { runScripts(t, "file") }
-func TestNotify(t *testing.T) { runScripts(t, "notify") }
+func TestHTTP(t *testing.T)    { runScripts(t, "http") }
+func TestTCP(t *testing.T)     { runScripts(t, "tcp") }
+func TestFile(t *testing.T)    { runScripts(t, "file") }
+func TestNotify(t *testing.T)  { runScripts(t, "notify") }
+func TestXMLRPC(t *testing.T)  { runScripts(t, "xmlrpc") }
+func TestMemory(t *testing.T)  { runScripts(t, "memory") }
+func TestCPU(t *testing.T)     { runScripts(t, "cpu") }
+func TestComplex(t *testing.T) { runScripts(t, "complex") }
 
 func runScripts(t *testing.T, folder string) {
 	t.Parallel()
@@ -68,16 +76,23 @@ func runScripts(t *testing.T, folder string) {
 			"exits":       command(exits, "CODE PROGRAM [ARG...]", 2, -1),
 			"jsonlines":   command(jsonLines, "FILE", 1, 1),
 			"table":       command(table, "", 0, 0),
+			"report":      command(report, "", 0, 0),
 			"events":      command(events, "FILE COUNT", 2, 2),
 			"closedport":  command(closedPort, "", 0, 0),
 			"webserver":   command((*world).webserver, "", 0, 0),
-			"asked":       command((*world).asked, "PATH", 1, 1),
-			"supervisord": command((*world).supervisord, "[STATE=]NAMESPEC...", 0, -1),
+			"rpcserver":   command((*world).rpcserver, "[SOCKET...]", 0, -1),
+			"asked":       command((*world).asked, "WHAT", 1, 1),
+			"onlyonce":    command((*world).onlyOnce, "WHAT", 1, 1),
+			"unasked":     command((*world).unasked, "WHAT", 1, 1),
+			"supervisord": command((*world).supervisord, "[flavour=go] [KIND=]NAMESPEC...", 0, -1),
+			"works":       command((*world).works, "NAMESPEC", 1, 1),
 			"answer":      command((*world).answer, "METHOD FILE", 2, 2),
+			"stuck":       command((*world).stuck, "METHOD", 1, 1),
 			"login":       command((*world).login, "USER PASSWORD", 2, 2),
 			"starts":      command((*world).starts, "NAMESPEC COUNT", 2, 2),
 			"listen":      command((*world).listen, "PROGRAM [ARG...]", 1, -1),
 			"tick":        command((*world).tick, "", 0, 0),
+			"ticks":       command((*world).ticks, "REGEXP", 1, 1),
 			"logs":        command((*world).logs, "REGEXP", 1, 1),
 			"hangup":      command((*world).hangup, "", 0, 0),
 			"terminate":   command((*world).terminate, "", 0, 0),
@@ -152,15 +167,29 @@ func jsonLines(_ *world, ts *testscript.TestScript, args []string) error {
 
 var (
 	took    = regexp.MustCompile(`(?m)^(\S+ +\S+ +(?:healthy|unhealthy|unknown) +)\d\S*`)
+	figure  = regexp.MustCompile(`\b(age|cpu|rss|pss|uss) \d\S*( MiB| %)?`)
 	columns = regexp.MustCompile(`  +`)
 )
 
 // table puts the table on standard output into the file "table", with T for the
-// durations and with columns that do not depend on them.
+// durations, N for figures, and with columns that do not depend on them.
 func table(_ *world, ts *testscript.TestScript, _ []string) error {
 	text := took.ReplaceAllString(ts.ReadFile("stdout"), "${1}T")
+	text = figure.ReplaceAllString(text, "$1 N")
 	text = columns.ReplaceAllString(text, "  ")
 	return os.WriteFile(ts.MkAbs("table"), []byte(text), 0o666)
+}
+
+var varying = regexp.MustCompile(`("(?:time|seconds|pid|[a-z]+_(?:bytes|percent|seconds))": )("[^"]*"|[0-9.e+-]+)`)
+
+// report puts the JSON on standard output into the file "report", with N for what
+// is different each time.
+func report(_ *world, ts *testscript.TestScript, _ []string) error {
+	text := ts.ReadFile("stdout")
+	if !json.Valid([]byte(text)) {
+		return errors.New("it is not valid JSON")
+	}
+	return os.WriteFile(ts.MkAbs("report"), []byte(varying.ReplaceAllString(text, "${1}N")), 0o666)
 }
 
 // events writes what supervisord sends for so many ticks of this moment.
@@ -203,8 +232,7 @@ func closedPort(_ *world, ts *testscript.TestScript, _ []string) error {
 // number alike; /hang with nothing; and everything else with 200 and the
 // request in the body.
 func (w *world) webserver(ts *testscript.TestScript, _ []string) error {
-	w.requests = newTranscript()
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	return w.serve(ts, func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w.requests, r.URL.Path)
 		if r.URL.Path == "/hang" {
 			<-r.Context().Done()
@@ -215,13 +243,68 @@ func (w *world) webserver(ts *testscript.TestScript, _ []string) error {
 		}
 		request, _ := httputil.DumpRequest(r, true)
 		rw.Write(request)
-	}))
+	}, "web")
+}
+
+// calledMethod finds the name of the method in an XML-RPC call.
+var calledMethod = regexp.MustCompile(`<methodName>(.*)</methodName>`)
+
+// rpcserver starts an XML-RPC server on port $PORT and on sockets. The method
+// status gives false; fault a fault; garbage no XML-RPC; half a half of an
+// answer; hang nothing; later a result at its second call; and any other a
+// fault that says so. Each is at /RPC2 only, but for down, which is what /down
+// has, and whoami, which is at /USER:PASSWORD for who logs in so.
+func (w *world) rpcserver(ts *testscript.TestScript, sockets []string) error {
+	var mu sync.Mutex
+	called := map[string]int{}
+	return w.serve(ts, func(rw http.ResponseWriter, r *http.Request) {
+		const result = "<methodResponse><params><param><value><boolean>0</boolean></value></param></params></methodResponse>"
+		body, _ := io.ReadAll(r.Body)
+		method := ""
+		if found := calledMethod.FindSubmatch(body); found != nil {
+			method = string(found[1])
+		}
+		mu.Lock()
+		called[method]++
+		times := called[method]
+		mu.Unlock()
+		fmt.Fprintln(w.requests, r.URL.Path, method)
+		user, password, _ := r.BasicAuth()
+		switch login := "/" + user + ":" + password; {
+		case r.URL.Path == "/down" && method == "down", login != "/:" && r.URL.Path == login && method == "whoami":
+			io.WriteString(rw, result)
+		case strings.Contains(r.URL.Path, ":"):
+			rw.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path != "/RPC2":
+			rw.WriteHeader(http.StatusNotFound)
+		case method == "status", method == "later" && times > 1:
+			io.WriteString(rw, result)
+		case method == "garbage":
+			io.WriteString(rw, "<html>\x1b[2J%s\n</html>")
+		case method == "half", method == "later":
+			io.WriteString(rw, result[:len(result)/2])
+		case method == "hang":
+			<-r.Context().Done()
+		default:
+			fmt.Fprintf(rw, "<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>4</int></value></member>"+
+				"<member><name>faultString</name><value><string>no %s:\x1b[2J%%s\n</string></value></member></struct></value></fault></methodResponse>", method)
+		}
+	}, sockets...)
+}
+
+// serve starts a web server on port $PORT, which $PORT_ is with an underscore,
+// and on sockets.
+func (w *world) serve(ts *testscript.TestScript, handler http.HandlerFunc, sockets ...string) error {
+	w.requests = newTranscript()
+	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
-	socket, err := net.Listen("unix", ts.MkAbs("web"))
-	if err != nil {
-		return err
+	for _, path := range sockets {
+		socket, err := net.Listen("unix", ts.MkAbs(path))
+		if err != nil {
+			return err
+		}
+		go server.Config.Serve(socket)
 	}
-	go server.Config.Serve(socket)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	ts.Setenv("PORT", port)
 	ts.Setenv("PORT_", port[:1]+"_"+port[1:])
@@ -229,31 +312,76 @@ func (w *world) webserver(ts *testscript.TestScript, _ []string) error {
 }
 
 // asked waits until the web server has been asked for a path since the last
-// tick.
+// tick, the XML-RPC server for "PATH METHOD", or a stuck supervisord for a
+// method.
 func (w *world) asked(ts *testscript.TestScript, args []string) error {
 	return w.requests.await(regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(args[0])+`$`), patience)
 }
 
-// supervisord starts a supervisord on the socket of $SUPERVISOR_SERVER_URL. It
-// has processes that run, unless they are written stopped=NAMESPEC, or that are
-// event listeners: listener=NAMESPEC. $PID is the process id of the first.
+// unasked requires that there has been nothing of what asked waits for.
+func (w *world) unasked(_ *testscript.TestScript, args []string) error {
+	return w.requireAsked(args[0], 0)
+}
+
+// onlyOnce requires that there has been what asked waits for, once.
+func (w *world) onlyOnce(_ *testscript.TestScript, args []string) error {
+	return w.requireAsked(args[0], 1)
+}
+
+func (w *world) requireAsked(what string, times int) error {
+	asked := w.requests.String()
+	if got := strings.Count("\n"+asked, "\n"+what+"\n"); got != times {
+		return fmt.Errorf("it has been asked for %d times, want %d:\n%s", got, times, asked)
+	}
+	return nil
+}
+
+// supervisord starts a supervisord on the socket of $SERVER_URL, which is
+// $SUPERVISOR_SERVER_URL, too, unless its flavour is go. It has processes that
+// run, unless they are written stopped=NAMESPEC, or that are event listeners:
+// listener=NAMESPEC. $PID is the process id of the first. There is no such
+// process of the system, but for those whose kind is one of incarnations.
 func (w *world) supervisord(ts *testscript.TestScript, args []string) error {
+	flavour := supervisor.Python
+	if len(args) > 0 && args[0] == "flavour=go" {
+		flavour, args = supervisor.Go, args[1:]
+	}
 	var programs []supervisortest.Program
+	first := ""
 	for _, arg := range args {
 		var p supervisortest.Program
-		if namespec, ok := strings.CutPrefix(arg, "stopped="); ok {
-			arg, p.Stopped = namespec, true
+		kind, namespec, has := strings.Cut(arg, "=")
+		_, real := incarnations[kind]
+		switch {
+		case !has:
+			namespec = arg
+		case kind == "stopped":
+			p.Stopped = true
+		case kind == "listener":
+			p.Listener = true
+		case real:
+			b := &body{kind: kind}
+			ts.Defer(b.endForGood)
+			p.Spawn = b.spawn
+		default:
+			return fmt.Errorf("there is no kind of process called %s", kind)
 		}
-		if namespec, ok := strings.CutPrefix(arg, "listener="); ok {
-			arg, p.Listener = namespec, true
+		if first == "" {
+			first = namespec
 		}
-		p.Group, p.Name = supervisor.SplitNamespec(arg)
+		p.Group, p.Name = supervisor.SplitNamespec(namespec)
 		programs = append(programs, p)
 	}
-	w.server = supervisortest.NewServer(supervisor.Python, programs...)
+	w.server = supervisortest.NewServer(flavour, programs...)
 	ts.Defer(w.server.Close)
-	if len(args) > 0 {
-		ts.Setenv("PID", strconv.Itoa(w.server.Process(args[0]).PID))
+	if first != "" {
+		pid := w.server.Process(first).PID
+		ts.Setenv("PID", strconv.Itoa(pid))
+		if strings.HasPrefix(args[0], "family=") {
+			if err := measure(ts, pid); err != nil {
+				return err
+			}
+		}
 	}
 	path := filepath.Join(ts.Getenv("WORK"), socketName)
 	socket, err := net.Listen("unix", path)
@@ -261,7 +389,10 @@ func (w *world) supervisord(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	go w.server.Serve(socket)
-	ts.Setenv("SUPERVISOR_SERVER_URL", "unix://"+path)
+	ts.Setenv("SERVER_URL", "unix://"+path)
+	if flavour == supervisor.Python {
+		ts.Setenv("SUPERVISOR_SERVER_URL", "unix://"+path)
+	}
 	return nil
 }
 
@@ -273,6 +404,21 @@ func (w *world) answer(ts *testscript.TestScript, args []string) error {
 			return supervisortest.Fate{}
 		}
 		return supervisortest.Fate{Status: http.StatusOK, Type: "text/xml", Body: body}
+	})
+	return nil
+}
+
+// stuck lets supervisord answer a method no more.
+func (w *world) stuck(_ *testscript.TestScript, args []string) error {
+	if w.requests == nil {
+		w.requests = newTranscript()
+	}
+	w.server.Intercept(func(call supervisortest.Call) supervisortest.Fate {
+		if call.Method != args[0] {
+			return supervisortest.Fate{}
+		}
+		fmt.Fprintln(w.requests, call.Method)
+		return supervisortest.Fate{Delay: time.Hour}
 	})
 	return nil
 }
@@ -332,7 +478,9 @@ func (w *world) listen(ts *testscript.TestScript, args []string) error {
 	w.listener.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "WORK", "TMPDIR", "STATE_DIRECTORY", "SUPERVISOR_SERVER_URL",
 		"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD", "GORACE", "GOCOVERDIR"} {
-		w.listener.Env = append(w.listener.Env, name+"="+ts.Getenv(name))
+		if value := ts.Getenv(name); value != "" {
+			w.listener.Env = append(w.listener.Env, name+"="+value)
+		}
 	}
 	w.listener.Stdout, w.listener.Stderr = stdout, w.log
 	pipe, err := w.listener.StdinPipe()
@@ -364,6 +512,23 @@ func (w *world) tick(*testscript.TestScript, []string) error {
 		w.requests.forget()
 	}
 	return w.server.Send("TICK_5", fmt.Sprintf("when:%d", time.Now().Unix()))
+}
+
+// ticks sends ticks until the listener has logged something. The process of which
+// it has just said that it runs again may still be left out of the first one.
+func (w *world) ticks(ts *testscript.TestScript, args []string) error {
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	for begun := time.Now(); ; {
+		if err := w.tick(ts, nil); err != nil {
+			return err
+		}
+		if err := w.log.await(pattern, 2*time.Second); err == nil || time.Since(begun) > patience {
+			return err
+		}
+	}
 }
 
 // logs waits until the listener has logged something.

@@ -38,6 +38,11 @@ type Config struct {
 	ExpectStatus string // as ParseStatuses reads it
 	ExpectBody   string // a regular expression; "" leaves the body unread
 
+	// Judge, if set, takes the place of ExpectBody: it gets the body and says
+	// what is wrong with it. Of one longer than MaxBody it gets as much as that,
+	// and whole is false.
+	Judge func(body []byte, whole bool) error
+
 	CAFile   string // PEM, instead of the system's certificates
 	Insecure bool   // any certificate will do
 
@@ -87,12 +92,27 @@ func New(cfg Config) (*Exchange, error) {
 	if x.statuses, err = ParseStatuses(cfg.ExpectStatus); err != nil {
 		return nil, &FieldError{Field: "expect-status", Err: err}
 	}
-	if cfg.ExpectBody != "" {
-		if x.pattern, err = regexp.Compile(cfg.ExpectBody); err != nil {
+	switch {
+	case cfg.Judge != nil:
+		x.judge = cfg.Judge
+	case cfg.ExpectBody != "":
+		pattern, err := regexp.Compile(cfg.ExpectBody)
+		if err != nil {
 			return nil, &FieldError{Field: "expect-body", Err: err}
 		}
+		x.judge = matching(pattern)
 	}
 	return x, nil
+}
+
+// matching returns the judge of bodies in which pattern must match.
+func matching(pattern *regexp.Regexp) func(body []byte, whole bool) error {
+	return func(body []byte, _ bool) error {
+		if !pattern.Match(body) {
+			return fmt.Errorf("the body does not match %#q: %q", pattern, body[:min(len(body), maxExcerpt)])
+		}
+		return nil
+	}
 }
 
 // parseTarget returns what to ask for in the request line and, of an absolute

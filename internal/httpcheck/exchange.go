@@ -11,6 +11,7 @@ package httpcheck
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,14 +22,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
 )
 
 const (
-	// MaxBody is how many bytes of a body are read and searched.
+	// MaxBody is how many bytes of a body are judged.
 	MaxBody = 1 << 20
 
 	// maxHeader bounds the status line and the header of an answer, those of
@@ -51,7 +51,7 @@ type Exchange struct {
 	tls     *tls.Config // nil for plain HTTP
 
 	statuses Statuses
-	pattern  *regexp.Regexp // nil leaves the body unread
+	judge    func(body []byte, whole bool) error // nil leaves the body unread
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -114,9 +114,10 @@ func (x *Exchange) exchange(ctx context.Context, network, address string) (code 
 	// A server may answer and close before it has read the whole request.
 	_, writeErr := io.WriteString(conn, x.request(host))
 	limited := &io.LimitedReader{R: conn, N: maxHeader}
-	resp, err := readResponse(bufio.NewReader(limited), x.method)
+	answer := bufio.NewReader(limited)
+	head, resp, err := readHead(answer, x.method)
 	switch {
-	case err == nil:
+	case err == nil && limited.N > 0:
 	case writeErr != nil:
 		return 0, "answer", fmt.Errorf("send the request: %w", writeErr)
 	case limited.N == 0:
@@ -130,18 +131,19 @@ func (x *Exchange) exchange(ctx context.Context, network, address string) (code 
 	if !x.statuses.Contains(code) {
 		return code, "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code))))
 	}
-	if x.pattern == nil {
+	if x.judge == nil {
 		return code, "", nil
 	}
 	limited.N = math.MaxInt64 // MaxBody is the bound from here on
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody))
+	again := bufio.NewReader(io.MultiReader(bytes.NewReader(head), answer))
+	if resp, err = http.ReadResponse(again, resp.Request); err != nil {
+		return code, "end of the header", fmt.Errorf("read the header: %w", err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1)) // one more tells whether that is all
 	if err != nil {
 		return code, "end of the body", fmt.Errorf("read the body: %w", err)
 	}
-	if !x.pattern.Match(body) {
-		return code, "", fmt.Errorf("the body does not match %#q: %q", x.pattern, body[:min(len(body), maxExcerpt)])
-	}
-	return code, "", nil
+	return code, "", x.judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody)
 }
 
 // request returns the bytes of the request.
@@ -176,19 +178,42 @@ func (x *Exchange) hostHeader(network, address string) string {
 	return joined
 }
 
-// readResponse reads up to the end of the header of the final response.
-func readResponse(r *bufio.Reader, method string) (*http.Response, error) {
+// readHead reads the status line and the header of the final response. The
+// header may be anything: only a body that is judged takes one that makes sense,
+// and it ends with the connection at the latest.
+func readHead(r *bufio.Reader, method string) (head []byte, resp *http.Response, err error) {
 	for {
-		resp, err := http.ReadResponse(r, &http.Request{Method: method})
+		head, err = readToBlankLine(r)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		status, _, _ := bytes.Cut(head, []byte("\n"))
+		alone := io.MultiReader(bytes.NewReader(bytes.TrimSuffix(status, []byte("\r"))), strings.NewReader("\r\n\r\n"))
+		resp, err = http.ReadResponse(bufio.NewReader(alone), &http.Request{Method: method})
+		if err != nil {
+			return nil, nil, err
 		}
 		if resp.ProtoMajor != 1 {
-			return nil, fmt.Errorf("it is in %s, not HTTP/1", resp.Proto)
+			return nil, nil, fmt.Errorf("it is in %s, not HTTP/1", resp.Proto)
 		}
 		interim := resp.StatusCode >= 100 && resp.StatusCode <= 199
 		if !interim || resp.StatusCode == http.StatusSwitchingProtocols {
-			return resp, nil
+			return head, resp, nil
+		}
+	}
+}
+
+// readToBlankLine reads lines up to an empty one, with that, or to the end.
+func readToBlankLine(r *bufio.Reader) ([]byte, error) {
+	var lines []byte
+	for {
+		line, err := r.ReadBytes('\n')
+		lines = append(lines, line...)
+		switch {
+		case err == io.EOF && len(lines) > 0, err == nil && len(bytes.TrimRight(line, "\r\n")) == 0:
+			return lines, nil
+		case err != nil:
+			return nil, err
 		}
 	}
 }

@@ -130,12 +130,21 @@ func TestAnswers(t *testing.T) {
 		{"expected redirect", Config{ExpectStatus: "300-399"}, "HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", 302, ""},
 		{"503 with a reason of its own", Config{}, "HTTP/1.1 503 \x1b[2J\r\n\r\n", 503, "503 Service Unavailable"},
 		{"unknown status", Config{}, "HTTP/1.1 299 Hm\r\n\r\n", 299, "299"},
-		{"no answer", Config{}, "", 0, "the server closed the connection without an answer: unexpected EOF"},
-		{"half an answer", Config{}, "HTTP/1.1 200 OK\r\nX: y\r\n", 0, "the server closed the connection without an answer: unexpected EOF"},
+		{"no answer", Config{}, "", 0, "the server closed the connection without an answer: EOF"},
+		{"a header that breaks off", Config{}, "HTTP/1.1 200 OK\r\nX: y\r\n", 200, ""},
+		{"a header that breaks off before a body", Config{ExpectBody: "."}, "HTTP/1.1 200 OK\r\nX: y\r\n", 200, "read the header: unexpected EOF"},
+		{"a status line that does not end", Config{}, "HTTP/1.1 404 Not Found", 404, "404 Not Found"},
+		{"half a status", Config{}, "HTTP/1.1 20", 0, `read the answer: malformed HTTP status code "20"`},
+		{"a header line without a colon", Config{}, "HTTP/1.1 200 OK\r\nbad\x1bline\r\n\r\n", 200, ""},
+		{"a length that is none", Config{}, "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", 200, ""},
+		{"two lengths", Config{}, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 200, ""},
+		{"an encoding that nobody knows", Config{}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 200, ""},
+		{"a bad header line before a body", Config{ExpectBody: "."}, "HTTP/1.1 200 OK\r\nbad\x1bline\r\n\r\nok", 200, `read the header: malformed MIME header: missing colon: "bad\x1bline"`},
+		{"lines that end without a carriage return", Config{ExpectBody: "^ok$"}, "HTTP/1.0 200 OK\nX: y\n\nok", 200, ""},
+		{"an empty line first", Config{}, "\r\nHTTP/1.1 200 OK\r\n\r\n", 0, `read the answer: malformed HTTP response ""`},
 		{"garbage", Config{}, "SSH-2.0-OpenSSH\r\n\x1b[2J%s\r\n", 0, `read the answer: malformed HTTP response "SSH-2.0-OpenSSH"`},
 		{"status that is no number", Config{}, "HTTP/1.1 abc OK\r\n\r\n", 0, `read the answer: malformed HTTP status code "abc"`},
 		{"HTTP/2", Config{}, "HTTP/2.0 200 OK\r\n\r\n", 0, "read the answer: it is in HTTP/2.0, not HTTP/1"},
-		{"control characters in a bad header", Config{}, "HTTP/1.1 200 OK\r\nbad\x1bline\r\n\r\n", 0, `read the answer: malformed MIME header: missing colon: "bad\x1bline"`},
 		{"long garbage", Config{}, strings.Repeat("é", 1000) + "\r\n", 0, `read the answer: malformed HTTP response "` + strings.Repeat("é", 258) + "…"},
 		{"a header without end", Config{}, "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 200_000), 0, "the header of the answer is longer than 1048576 bytes"},
 		{"interim answers without end", Config{}, strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50_000), 0, "the header of the answer is longer than 1048576 bytes"},
@@ -190,6 +199,54 @@ func TestBodyIsSearchedUpToItsCap(t *testing.T) {
 				t.Errorf("error %v, want found %v", err, tt.found)
 			}
 			<-stopped // because reading did
+		})
+	}
+}
+
+func TestJudgeGetsTheBodyAndWhetherItIsWhole(t *testing.T) {
+	errBad := errors.New("bad \x1b[2J\nanswer")
+	const cut = " …" // after a body that is not whole
+	long := strings.Repeat(".", MaxBody)
+	tests := []struct {
+		name   string
+		answer string
+		body   string // what is to be judged, if anything
+		called bool
+		err    error // of the judge
+		want   string
+	}{
+		{"with a length", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcde", "abc", true, nil, ""},
+		{"in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n3\r\nbcd\r\n0\r\n\r\n", "abcd", true, nil, ""},
+		{"up to the end of the connection", "HTTP/1.0 200 OK\r\n\r\nabc", "abc", true, nil, ""},
+		{"empty", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true, nil, ""},
+		{"as long as is read", "HTTP/1.0 200 OK\r\n\r\n" + long, long, true, nil, ""},
+		{"longer", "HTTP/1.0 200 OK\r\n\r\n" + long + "x", long + cut, true, nil, ""},
+		{"longer, and will not do", "HTTP/1.0 200 OK\r\n\r\n" + long + "x", long + cut, true, errBad, "bad ?[2J?answer"},
+		{"truncated where we would cut it", "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + long, "", false, nil, "read the body: unexpected EOF"},
+		{"truncated", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", "", false, nil, "read the body: unexpected EOF"},
+		{"of another status", "HTTP/1.1 500 No\r\nContent-Length: 3\r\n\r\nabc", "", false, nil, "500 Internal Server Error"},
+		{"that will not do", "HTTP/1.0 200 OK\r\n\r\nabc", "abc", true, errBad, "bad ?[2J?answer"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			called := false
+			x := exchange(t, Config{ExpectBody: "never", Judge: func(body []byte, whole bool) error {
+				called = true
+				want, isCut := strings.CutSuffix(tt.body, cut)
+				if string(body) != want || whole == isCut {
+					t.Errorf("%d bytes to judge, whole %v, want %d, %v", len(body), whole, len(want), !isCut)
+				}
+				return tt.err
+			}})
+			x.timeout = 10 * time.Second
+			against(t, x, func(conn net.Conn) { io.WriteString(conn, tt.answer) })
+			_, err := x.Do(t.Context(), "tcp", "127.0.0.1:1")
+			if text(err) != tt.want || tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+			if called != tt.called {
+				t.Errorf("judged is %v, want %v", called, tt.called)
+			}
 		})
 	}
 }
@@ -256,6 +313,10 @@ func TestOneTimeoutBoundsTheWholeExchange(t *testing.T) {
 		{"body byte by byte", Config{ExpectBody: "ok"}, func(conn net.Conn) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
 			trickle("ok, ok, ok")(conn)
+		}, "no end of the body within 1s"},
+		{"body without an end that is judged", Config{Judge: func([]byte, bool) error { return nil }}, func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nok")
+			io.Copy(io.Discard, conn)
 		}, "no end of the body within 1s"},
 	}
 	for _, tt := range tests {

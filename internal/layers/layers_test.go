@@ -31,18 +31,26 @@ var public = []string{"checks", "listener", "notify", "record", "runner", "super
 
 // house is the table of the design. A new package gets a row.
 var house = map[string]room{
-	"cmd/supervisor_file_check": {floor: 6, may: []string{"internal/cli"}},
-	"cmd/supervisor_http_check": {floor: 6, may: []string{"internal/cli"}},
-	"cmd/supervisor_notify":     {floor: 6, may: []string{"internal/cli"}},
-	"cmd/supervisor_tcp_check":  {floor: 6, may: []string{"internal/cli"}},
-	"examples/custom_check":     {floor: 6, may: public},
-	"examples/demo":             {floor: 6, may: public},
-	"examples/heartbeat_worker": {floor: 6, may: public},
-	"internal/e2e":              {floor: 6, may: []string{"..."}, forTests: true},
-	"internal/layers":           {floor: 6, may: []string{"..."}, forTests: true},
-	"internal/realsupervisord":  {floor: 6, may: []string{"..."}, forTests: true},
+	"cmd/supervisor_complex_check": {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_cpu_check":     {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_memory_check":  {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_xmlrpc_check":  {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_file_check":    {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_http_check":    {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_notify":        {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_tcp_check":     {floor: 6, may: []string{"internal/cli"}},
+	"examples/custom_check":        {floor: 6, may: public},
+	"examples/demo":                {floor: 6, may: public},
+	"examples/heartbeat_worker":    {floor: 6, may: public},
+	"internal/conformance":         {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/docs":                {floor: 6, may: []string{"internal/cli"}},
+	"internal/bench":               {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/e2e":                 {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/layers":              {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/realsupervisord":     {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/soak":                {floor: 6, may: []string{"..."}, forTests: true},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/decimal", "notify", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/decimal", "notify", "record", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "listener", "record", "supervisor"}},
 
@@ -66,15 +74,17 @@ var libraries = map[string][]string{
 	"github.com/kolo/xmlrpc":          {"checks", "supervisor"},
 	"github.com/rogpeppe/go-internal": nil,
 	"github.com/shirou/gopsutil/v3":   {"internal/proc"},
-	"github.com/spf13/cobra":          {"internal/cli"},
-	"github.com/spf13/pflag":          {"internal/cli"},
+	"github.com/spf13/cobra":          {"internal/cli", "internal/docs"},
+	"github.com/spf13/pflag":          {"internal/cli", "internal/docs"},
+	"github.com/prometheus/procfs":    {"internal/proc"},
 	"golang.org/x/sys":                {"..."},
 }
 
 // light are the packages whose users get nothing heavy with them.
 var light = []string{
 	"checks", "listener", "notify", "runner",
-	"cmd/supervisor_file_check", "cmd/supervisor_http_check", "cmd/supervisor_notify", "cmd/supervisor_tcp_check",
+	"cmd/supervisor_complex_check", "cmd/supervisor_cpu_check", "cmd/supervisor_file_check", "cmd/supervisor_http_check",
+	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
 }
 
 // heavy are databases, brokers, web frameworks and the like.
@@ -441,7 +451,7 @@ func TestLibraryProblemsAreFound(t *testing.T) {
 		},
 	}
 	want := []string{
-		"runner imports github.com/spf13/cobra/doc, which only internal/cli may",
+		"runner imports github.com/spf13/cobra/doc, which only internal/cli, internal/docs may",
 		"runner imports github.com/google/go-cmp/cmp, which is for tests only",
 		"runner imports github.com/kolo/xmlrpc-more of a module that is in no row of DESIGN.md §7",
 		"runner imports github.com/shirou/gopsutil/v3/process, which only internal/proc may",

@@ -1,0 +1,429 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+)
+
+// parseComposite reads the value of supervisor_complex_check's -c: a JSON object
+// of checks with their configurations, such as {"tcp": {"port": 80}}. The checks
+// are in its order. Of a name that is given twice the last one counts, in the
+// place of the first, as in Python. A check or a key whose value is null is as
+// good as absent. No value of a password is part of an error.
+func parseComposite(document string) ([]checks.Check, error) {
+	if err := json.Unmarshal([]byte(document), new(json.RawMessage)); err != nil {
+		return nil, fmt.Errorf("not valid JSON: %w", err)
+	}
+	members, err := readObject([]byte(document))
+	if err != nil {
+		return nil, err
+	}
+	var all []checks.Check
+	for _, m := range members {
+		makeCheck, is := composites[m.name]
+		if !is {
+			return nil, fmt.Errorf("there is no check %q; there are %s", m.name, names(composites))
+		}
+		if string(m.value) == "null" {
+			continue
+		}
+		c, err := makeCheck(m.value)
+		var refused *checks.ConfigError
+		if errors.As(err, &refused) {
+			err = compositeError(refused)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.name, err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("there is no check in it; there are %s", names(composites))
+	}
+	return all, nil
+}
+
+// composites make a check of its JSON object.
+var composites = map[string]func(json.RawMessage) (checks.Check, error){
+	"cpu":    compositeCPU,
+	"file":   compositeFile,
+	"http":   compositeHTTP,
+	"memory": compositeMemory,
+	"tcp":    compositeTCP,
+	"xmlrpc": compositeXMLRPC,
+}
+
+// compositeKey is the key for a field of a check's configuration.
+func compositeKey(field string) string {
+	switch field {
+	case "max-age":
+		return "timeout"
+	case "max-cpu-percent":
+		return "max_cpu"
+	case "retries":
+		return "num_retries"
+	case "socket-path":
+		return "sock_path"
+	case "socket-dir":
+		return "sock_dir"
+	}
+	return strings.ReplaceAll(field, "-", "_")
+}
+
+// compositeError returns err with the keys for the fields that it names.
+func compositeError(err *checks.ConfigError) error {
+	key := compositeKey(err.Field)
+	if len(err.With) == 0 {
+		return fmt.Errorf("%s: %w", key, err.Err)
+	}
+	text := err.Err.Error()
+	for _, other := range err.With {
+		text = strings.ReplaceAll(text, other, compositeKey(other))
+	}
+	return fmt.Errorf("%s: %s", key, text)
+}
+
+func compositeHTTP(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg     checks.HTTPConfig
+		timeout = duration(checks.DefaultHTTPTimeout)
+		retries = number(defaultRetries)
+		login   compositeLogin
+	)
+	err := readKeys(object, login.in(keys{
+		"url":           stringKey(&cfg.URL), // "" is the root, as with -u ''
+		"port":          textKey(&cfg.Port),
+		"host":          wordKey(&cfg.Host),
+		"unix_socket":   wordKey(&cfg.UnixSocket),
+		"scheme":        wordKey(&cfg.Scheme),
+		"method":        wordKey(&cfg.Method),
+		"headers":       func(v json.RawMessage) (err error) { cfg.Header, err = checks.ParseHeaders(string(v)); return err },
+		"body":          stringKey(&cfg.Body),
+		"json":          func(v json.RawMessage) error { cfg.JSON = v; return nil },
+		"timeout":       durationKey(&timeout),
+		"num_retries":   valueKey(&retries),
+		"expect_status": textKey(&cfg.ExpectStatus),
+		"expect_body":   wordKey(&cfg.ExpectBody),
+		"ca_file":       wordKey(&cfg.CAFile),
+		"insecure":      boolKey(&cfg.Insecure),
+	}), "url")
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Username, cfg.Password, err = login.read(); err != nil {
+		return nil, err
+	}
+	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+	return checks.NewHTTP(cfg)
+}
+
+func compositeTCP(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg     checks.TCPConfig
+		timeout = duration(checks.DefaultTCPTimeout)
+		retries = number(defaultRetries)
+	)
+	err := readKeys(object, keys{
+		"port":        textKey(&cfg.Port),
+		"host":        wordKey(&cfg.Host),
+		"unix_socket": wordKey(&cfg.UnixSocket),
+		"timeout":     durationKey(&timeout),
+		"num_retries": valueKey(&retries),
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+	return checks.NewTCP(cfg)
+}
+
+func compositeXMLRPC(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg     checks.XMLRPCConfig
+		timeout = duration(checks.DefaultXMLRPCTimeout)
+		retries = number(defaultRetries)
+		login   compositeLogin
+	)
+	err := readKeys(object, login.in(keys{
+		"url":         wordKey(&cfg.URL),
+		"port":        textKey(&cfg.Port),
+		"host":        wordKey(&cfg.Host),
+		"sock_path":   wordKey(&cfg.SocketPath),
+		"sock_dir":    wordKey(&cfg.SocketDir),
+		"method":      wordKey(&cfg.Method),
+		"timeout":     durationKey(&timeout),
+		"num_retries": valueKey(&retries),
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Username, cfg.Password, err = login.read(); err != nil {
+		return nil, err
+	}
+	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+	return checks.NewXMLRPC(cfg)
+}
+
+func compositeMemory(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg    checks.MemoryConfig
+		limit  limit
+		metric string
+	)
+	err := readKeys(object, keys{
+		"max_rss":    limitKey(&limit),
+		"cumulative": boolKey(&cfg.Cumulative),
+		"metric":     wordKey(&metric),
+	}, "max_rss")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Max, cfg.MaxPercent, cfg.Metric = limit.bytes, limit.percent, checks.MemoryMetric(metric)
+	return checks.NewMemory(cfg)
+}
+
+func compositeCPU(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg     checks.CPUConfig
+		percent percentage
+		over    = interval(time.Hour)
+	)
+	err := readKeys(object, keys{
+		"max_cpu":    valueKey(&percent),
+		"interval":   durationKey(&over),
+		"cumulative": boolKey(&cfg.Cumulative),
+	}, "max_cpu")
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxPercent, cfg.Interval = float64(percent), time.Duration(over)
+	return checks.NewCPU(cfg)
+}
+
+func compositeFile(object json.RawMessage) (checks.Check, error) {
+	var (
+		cfg checks.FileConfig
+		age duration
+	)
+	err := readKeys(object, keys{
+		"timeout":       durationKey(&age),
+		"fail_on_error": boolKey(&cfg.FailOnError),
+		"filepath":      wordKey(&cfg.Path),
+		"root_dir":      wordKey(&cfg.Root),
+	}, "timeout")
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxAge = time.Duration(age)
+	return checks.NewFile(cfg)
+}
+
+// compositeLogin has the keys of a login with the processes.
+type compositeLogin struct{ username, password, file string }
+
+func (l *compositeLogin) in(k keys) keys {
+	k["username"], k["password"], k["password_file"] = stringKey(&l.username), stringKey(&l.password), wordKey(&l.file)
+	return k
+}
+
+func (l *compositeLogin) read() (username, password string, err error) {
+	switch {
+	case l.username == "" && l.password+l.file != "":
+		return "", "", errors.New("password: there is no username that it belongs to")
+	case l.password != "" && l.file != "":
+		return "", "", errors.New("password_file: not together with password")
+	case l.file == "":
+		return l.username, l.password, nil
+	}
+	if password, err = readSecret(l.file); err != nil {
+		return "", "", fmt.Errorf("password_file: %w", err)
+	}
+	return l.username, password, nil
+}
+
+// keys are the keys of an object, each with what reads its value.
+type keys map[string]func(json.RawMessage) error
+
+// readKeys reads an object that may have those keys and must have the required
+// ones.
+func readKeys(object json.RawMessage, k keys, required ...string) error {
+	members, err := readObject(object)
+	if err != nil {
+		return err
+	}
+	given := make(map[string]bool)
+	for _, m := range members {
+		read, is := k[m.name]
+		if !is {
+			return fmt.Errorf("there is no key %q; there are %s", m.name, names(k))
+		}
+		if string(m.value) == "null" {
+			continue
+		}
+		if err := read(m.value); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		given[m.name] = true
+	}
+	for _, name := range required {
+		if !given[name] {
+			return fmt.Errorf("%s: is required", name)
+		}
+	}
+	return nil
+}
+
+// names lists the keys of a map.
+func names[V any](m map[string]V) string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+}
+
+// wordKey reads a string that is not empty.
+func wordKey(into *string) func(json.RawMessage) error {
+	read := stringKey(into)
+	return func(v json.RawMessage) error {
+		if string(v) == `""` {
+			return errors.New("must not be empty")
+		}
+		return read(v)
+	}
+}
+
+// stringKey reads a string, which may be empty.
+func stringKey(into *string) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		if v[0] != '"' {
+			return errors.New("is not a string")
+		}
+		return json.Unmarshal(v, into)
+	}
+}
+
+// textKey reads a string, or a number as it is written.
+func textKey(into *string) func(json.RawMessage) error {
+	return func(v json.RawMessage) (err error) {
+		*into, err = scalar(v)
+		return err
+	}
+}
+
+// valueKey reads a string or a number as the option of that type does.
+func valueKey(into interface{ Set(string) error }) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		text, err := scalar(v)
+		if err != nil {
+			return err
+		}
+		return into.Set(text)
+	}
+}
+
+// durationKey reads a number of seconds, which may be a fraction, or a string as
+// the option does.
+func durationKey(into interface{ Set(string) error }) func(json.RawMessage) error {
+	return fractionKey(into, "s")
+}
+
+// limitKey reads a number of KiB, which may be a fraction, or a string as the
+// option does.
+func limitKey(into *limit) func(json.RawMessage) error { return fractionKey(into, "KiB") }
+
+// fractionKey reads what an option reads in whole numbers without a unit and in
+// fractions only with one.
+func fractionKey(into interface{ Set(string) error }, unit string) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		text, err := scalar(v)
+		if err != nil {
+			return err
+		}
+		if v[0] != '"' && strings.Contains(text, ".") {
+			text += unit
+		}
+		return into.Set(text)
+	}
+}
+
+// boolKey reads true or false, or a number, which as in Python is false when it
+// is 0.
+func boolKey(into *bool) func(json.RawMessage) error {
+	return func(v json.RawMessage) error {
+		switch {
+		case string(v) == "true", string(v) == "false":
+			*into = string(v) == "true"
+		case isNumber(v):
+			n, _ := strconv.ParseFloat(string(v), 64) // infinite when it is too large
+			*into = n != 0
+		default:
+			return errors.New("is neither true nor false")
+		}
+		return nil
+	}
+}
+
+func isNumber(v json.RawMessage) bool { return v[0] == '-' || v[0] >= '0' && v[0] <= '9' }
+
+// scalar returns a string's characters, or a number as it is written, but for
+// an exponent and for a fraction that is none: 80 for 80.0 and 8e1.
+func scalar(v json.RawMessage) (text string, err error) {
+	switch {
+	case v[0] == '"':
+		err = json.Unmarshal(v, &text)
+	case isNumber(v):
+		text = string(v)
+		if strings.ContainsAny(text, "eE") {
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return "", fmt.Errorf("%q is too large", text)
+			}
+			text = strconv.FormatFloat(n, 'f', -1, 64)
+		}
+		if whole, fraction, _ := strings.Cut(text, "."); strings.Trim(fraction, "0") == "" {
+			text = whole
+		}
+	default:
+		err = errors.New("is neither a number nor a string")
+	}
+	return text, err
+}
+
+// objectMember is a name with its value in a JSON object.
+type objectMember struct {
+	name  string
+	value json.RawMessage
+}
+
+// readObject returns the members of a valid JSON object in the order of their
+// names, where those were first, with their last values.
+func readObject(object json.RawMessage) ([]objectMember, error) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return nil, errors.New("is not a JSON object")
+	}
+	var members []objectMember
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		var m objectMember
+		m.name, _ = name.(string) // there are no other keys
+		if err := dec.Decode(&m.value); err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(members, func(o objectMember) bool { return o.name == m.name }); i >= 0 {
+			members[i] = m
+			continue
+		}
+		members = append(members, m)
+	}
+	return members, nil
+}
