@@ -15,21 +15,38 @@ build: ## build static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
 
 .PHONY: install
-install: build ## install the binaries into $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install bin/* $(DESTDIR)$(PREFIX)/bin
+install: build ## install the binaries into $(DESTDIR)$(PREFIX)/bin, man pages and completions beside it
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install bin/* "$(DESTDIR)$(PREFIX)/bin"
+	@for pair in man=man/man1 completions/bash=bash-completion/completions \
+		completions/zsh=zsh/site-functions completions/fish=fish/vendor_completions.d; do \
+		to="$(DESTDIR)$(PREFIX)/share/$${pair#*=}"; \
+		echo "install docs/$${pair%=*} into $$to"; \
+		install -d "$$to" && install -m 644 docs/$${pair%=*}/* "$$to" || exit 1; \
+	done
 PREFIX ?= /usr/local
+
+.PHONY: docs
+docs: ## write docs/cli, docs/man and docs/completions from the options of the programs
+	@tools/docs "$(CACHE)/docs"
+	@rm -rf docs/cli docs/man docs/completions && mkdir -p docs && cp -R "$(CACHE)"/docs/* docs
+
+.PHONY: docs-diff
+docs-diff: ## fail if they are not what make docs writes
+	@tools/docs "$(CACHE)/docs"
+	@stale=; for part in cli man completions; do diff -qr docs/$$part "$(CACHE)/docs/$$part" || stale=1; done; \
+		if [ -n "$$stale" ]; then echo "docs is not what the programs say: run make docs"; exit 1; fi
 
 .PHONY: demo
 demo: need-supervisord build ## break three workers and watch them being restarted
 	@$(GO) run ./examples/demo
 
 .PHONY: test
-test: need-supervisord need-compiler lint unit fuzz cross ## all checks and tests
+test: need-supervisord need-compiler need-shells lint docs-diff unit fuzz cross ## all checks and tests
 
 .PHONY: test-all
-test-all: ## the same with what takes longer: 200 kills, longer fuzzing
-	$(MAKE) test KILLS=200 FUZZTIME=60s TESTTIMEOUT=60m
+test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, longer fuzzing
+	$(MAKE) test KILLS=200 TICKS=20000 FUZZTIME=60s TESTTIMEOUT=60m
 
 .PHONY: lint
 lint: ## format, vet, staticcheck, tidy
@@ -40,11 +57,23 @@ lint: ## format, vet, staticcheck, tidy
 	cd tools && $(GO) mod tidy -diff
 
 KILLS ?= 20
+TICKS ?= 1000
 TESTTIMEOUT ?= 10m
 .PHONY: unit
 unit: ## all tests, with the race detector, under each supervisord there is
-	KILLS=$(KILLS) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord $(CACHE)/supervisor)" \
+	KILLS=$(KILLS) TICKS=$(TICKS) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
+		GOSUPERVISORD="$$(tools/go-supervisord "$(CACHE)/go-supervisord")" \
+		PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
 		$(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./...
+
+.PHONY: conformance
+conformance: need-compiler ## compare our programs with those of the Python package
+	PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
+		$(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./internal/conformance
+
+.PHONY: bench
+bench: need-supervisord ## measure what the README says of speed and size, in two minutes
+	FIGURES=1 $(GO) test -v -count 1 -timeout 10m -run TestFigures ./internal/bench
 
 FUZZTIME ?= 3s
 .PHONY: fuzz
@@ -61,12 +90,16 @@ cross: ## build for every system we support
 
 # What these commands need of Debian is installed where it is missing and apt-get
 # may be used; else they say what to install.
-.PHONY: need-supervisord need-compiler
+.PHONY: need-supervisord need-compiler need-shells
 need-supervisord:
 	@tools/need supervisor 'command -v supervisord'
 need-compiler: # for the race detector, and for the newest supervisord
 	@tools/need gcc 'command -v gcc' libc6-dev 'echo "#include <stdlib.h>" | gcc -E -' \
 		python3-venv 'python3 -c "import venv, ensurepip"'
+
+need-shells: # for the completions, and man for the man pages
+	@tools/need zsh 'command -v zsh' fish 'command -v fish' bash-completion 'test -e /usr/share/bash-completion/bash_completion' \
+		man-db 'command -v man' || echo "SKIPPED: what tests of completions and man pages need these for" >&2
 
 .PHONY: clean
 clean: ## remove what these made

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+)
+
+const root = "../.."
+
+// Every command has its pages and completions, and nothing else has. Whether
+// they are what make docs writes, make docs-diff tells.
+func TestEveryCommandHasItsReference(t *testing.T) {
+	commands := base(t, "cmd/*")
+	for pattern, name := range map[string]func(string) string{
+		"docs/cli/*.md":           func(s string) string { return s + ".md" },
+		"docs/man/*":              func(s string) string { return s + ".1" },
+		"docs/completions/bash/*": func(s string) string { return s },
+		"docs/completions/zsh/*":  func(s string) string { return "_" + s },
+		"docs/completions/fish/*": func(s string) string { return s + ".fish" },
+	} {
+		var want []string
+		for _, command := range commands {
+			want = append(want, name(command))
+		}
+		got := slices.DeleteFunc(base(t, pattern), func(s string) bool { return s == "README.md" })
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: list the command in cli.Programs, and run make docs (-want +got)\n%s", pattern, diff)
+		}
+	}
+	index := read(t, "docs/cli/README.md")
+	for _, command := range commands {
+		if !strings.Contains(index, "- ["+command+"]("+command+".md) ") {
+			t.Errorf("docs/cli/README.md has no line for %s", command)
+		}
+	}
+}
+
+// What is in the help is in the pages.
+func TestPagesHaveWhatTheHelpHas(t *testing.T) {
+	for _, p := range cli.Programs() {
+		page, man := read(t, "docs/cli/"+p.Name()+".md"), read(t, "docs/man/"+p.Name()+".1")
+		man = strings.NewReplacer(`\-`, "-", `\fB`, "", `\fI`, "", `\fP`, "", `\(aq`, "'", `\\`, `\`).Replace(man)
+		has := func(what, inPage, inMan string) {
+			t.Helper()
+			if !strings.Contains(page, inPage) || !strings.Contains(man, inMan) {
+				t.Errorf("%s: %s is in its page: %v, in its man page: %v, want both",
+					p.Name(), what, strings.Contains(page, inPage), strings.Contains(man, inMan))
+			}
+		}
+		has("the usage", "\n"+p.UseLine()+"\n", "\n"+p.UseLine()+"\n")
+		has("the example", "\n"+p.Example+"\n```\n", ".EX\n"+p.Example+"\n.EE")
+		has("the exit status", "\n## Exit status\n\n0 ", "\n.SH EXIT STATUS\n0 ")
+		for _, s := range p.Sections {
+			has(s.Title, "\n## "+s.Title+"\n", "\n.SS "+s.Title+"\n")
+			s.Flags.VisitAll(func(f *pflag.Flag) {
+				switch {
+				case !f.Hidden:
+					has("--"+f.Name, "`--"+f.Name+"`", "--"+f.Name)
+				case strings.Contains(page+man, f.Name):
+					t.Errorf("%s: --%s is hidden, but not here", p.Name(), f.Name)
+				}
+			})
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.StringP("url", "u", "", "`URL` to ask for")
+	f.String("scheme", "http", "`SCHEME`, or so")
+	f.Int("tries", 2, "how often")
+	f.Int("none", 0, "how often")
+	f.Bool("once", false, "only `once`")
+	for name, want := range map[string]option{
+		"url":    {[]string{"-u", "--url"}, "URL", "URL to ask for"},
+		"scheme": {[]string{"--scheme"}, "SCHEME", `SCHEME, or so (default "http")`},
+		"tries":  {[]string{"--tries"}, "int", "how often (default 2)"},
+		"none":   {[]string{"--none"}, "int", "how often"},
+	} {
+		if diff := cmp.Diff(want, describeOption(f.Lookup(name)), cmp.AllowUnexported(option{})); diff != "" {
+			t.Errorf("--%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// A program whose help lacks something cannot be described.
+func TestIncompleteHelp(t *testing.T) {
+	complete := cobra.Command{Use: "x", Short: "Does x.", Long: "Does x.\n\nExit status: 0.", Example: "x"}
+	for name, spoil := range map[string]func(*cobra.Command){
+		"":               func(*cobra.Command) {},
+		"no summary":     func(c *cobra.Command) { c.Short = "" },
+		"no exit status": func(c *cobra.Command) { c.Long = "Does x." },
+		"no example":     func(c *cobra.Command) { c.Example = "" },
+	} {
+		c := complete
+		spoil(&c)
+		if err := write(t.TempDir(), []*cli.Program{{Command: &c}}); (err == nil) != (name == "") {
+			t.Errorf("%q: error %v", name, err)
+		}
+	}
+}
+
+// What texts have of Markdown's signs is text.
+func TestEscape(t *testing.T) {
+	if got, want := escape("`a|b` *c* web_(\\d+) [d](e) ~f <g>"), "\\`a\\|b\\` \\*c\\* web_(\\\\d+) \\[d\\](e) \\~f \\<g>"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// man shows the man pages without a warning, on terminals that know ASCII only,
+// too.
+func TestManPagesRender(t *testing.T) {
+	if out, err := exec.Command("man", "--version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "man 2.") {
+		t.Skipf("NOT TESTED: man-db is not here (%v)", err)
+	}
+	for _, p := range cli.Programs() {
+		for _, encoding := range []string{"UTF-8", "ASCII"} {
+			var warnings strings.Builder
+			cmd := exec.Command("man", "--warnings=w", "-E", encoding, "-l", filepath.Join(root, "docs/man", p.Name()+".1"))
+			cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MANPAGER=cat", "MAN_KEEP_FORMATTING=")
+			cmd.Stderr = io.MultiWriter(&warnings, t.Output())
+			shown, err := cmd.Output()
+			if err != nil || warnings.Len() > 0 {
+				t.Errorf("%s in %s: error %v, warnings:\n%s", p.Name(), encoding, err, &warnings)
+			}
+			for _, want := range []string{"NAME\n       " + p.Name() + " - ", "SYNOPSIS\n       " + p.Name(), "--help\n", "EXIT STATUS\n       0 "} {
+				if !strings.Contains(string(shown), want) {
+					t.Errorf("%s in %s: there is no %q in\n%s", p.Name(), encoding, want, shown)
+				}
+			}
+		}
+	}
+}
+
+// base returns the names of the files that match a pattern.
+func base(t *testing.T, pattern string) (names []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, pattern))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no %s: %v", pattern, err)
+	}
+	for _, path := range paths {
+		names = append(names, filepath.Base(path))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
