@@ -9,8 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,11 +23,18 @@ import (
 var bin, self string
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
-		worker()
-		return
+	role := ""
+	if len(os.Args) > 1 {
+		role = os.Args[1]
 	}
-	os.Exit(withPrograms(m))
+	switch role {
+	case "worker":
+		worker()
+	case "hoard":
+		hoard()
+	default:
+		os.Exit(withPrograms(m))
+	}
 }
 
 func withPrograms(m *testing.M) int {
@@ -55,71 +63,71 @@ type host struct {
 	client *supervisor.Client
 }
 
-// underEach runs a test under each supervisord. config may name {bin}, {self},
-// for a port that is free, {port1} to {port9}, and for three in a row, which
-// differ in their last digit, {tens} and {ones} of the first.
+// underEach runs a test under each of Python's supervisords. config may name
+// what fill knows.
 func underEach(t *testing.T, config string, test func(h *host)) {
 	t.Parallel()
 	for _, path := range realsupervisord.Find(t) {
 		t.Run(strings.Trim(strings.ReplaceAll(path, "/", "_"), "_"), func(t *testing.T) {
 			t.Parallel()
-			pairs := []string{"{bin}", bin, "{self}", self}
-			for i, port := range freePorts(t, 9) {
-				pairs = append(pairs, fmt.Sprintf("{port%d}", i+1), fmt.Sprint(port))
-			}
-			first := consecutivePorts(t, 3)
-			pairs = append(pairs, "{tens}", fmt.Sprint(first/10), "{ones}", fmt.Sprint(first%10))
-			d := realsupervisord.Start(t, path, strings.NewReplacer(pairs...).Replace(config))
-			h := &host{Daemon: d, t: t, path: path, client: d.Client()}
-			t.Cleanup(func() {
-				if t.Failed() {
-					h.logs()
-				}
-			})
-			test(h)
+			test(newHost(t, path, realsupervisord.Start(t, path, fill(t, config))))
 		})
 	}
 }
 
-// freePorts returns ports that nobody listens at, below those that systems
-// give to outgoing connections: one of these might have it when a worker is
-// restarted.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
-		if err != nil {
-			continue
+func newHost(t *testing.T, path string, d *realsupervisord.Daemon) *host {
+	h := &host{Daemon: d, t: t, path: path, client: d.Client()}
+	t.Cleanup(func() {
+		if t.Failed() {
+			h.logs()
 		}
-		defer l.Close()
-		if ports = append(ports, l.Addr().(*net.TCPAddr).Port); len(ports) == n {
-			return ports
-		}
-	}
-	t.Fatal("no ports are free")
-	return nil
+	})
+	return h
 }
 
-// consecutivePorts returns the first of n free ports that differ in their last
-// digit only.
-func consecutivePorts(t *testing.T, n int) int {
+// fill replaces in a configuration {bin}, {self}, for a port that is free,
+// {port1}, {port2} and so on, and for three in a row, whose last digits are 1 to
+// 3, {tens}.
+func fill(t *testing.T, config string) string {
+	t.Helper()
+	pairs := []string{"{bin}", bin, "{self}", self}
+	if strings.Contains(config, "{tens}") {
+		pairs = append(pairs, "{tens}", strconv.Itoa(ports(t, 1, 3)/10))
+	}
+	for n := 1; strings.Contains(config, port(n)); n++ {
+		pairs = append(pairs, port(n), strconv.Itoa(ports(t, rand.IntN(10), 1)))
+	}
+	return strings.NewReplacer(pairs...).Replace(config)
+}
+
+// port is what fill replaces by the nth port.
+func port(n int) string { return fmt.Sprintf("{port%d}", n) }
+
+// taken are the ports that tests have been given, each to one of them: a worker
+// lets go of its own while it is restarted.
+var taken sync.Map
+
+// ports returns the first of n free ports in a row, with this last digit. They
+// are below those that systems give to outgoing connections: one of these might
+// have it when a worker is restarted.
+func ports(t *testing.T, digit, n int) int {
 	t.Helper()
 next:
-	for range 100 {
-		first := freePorts(t, 1)[0]
-		if first%10+n > 10 {
-			continue
-		}
+	for range 1000 {
+		first := 10000 + 10*rand.IntN(2000) + digit
 		for port := first; port < first+n; port++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				continue next
 			}
 			l.Close()
+			if _, is := taken.LoadOrStore(port, true); is {
+				continue next
+			}
 		}
 		return first
 	}
-	t.Fatal("no consecutive ports are free")
+	t.Fatal("no ports are free")
 	return 0
 }
 
@@ -206,50 +214,6 @@ command={self} worker {port%[2]d}
 [program:%[1]s_{port%[3]d}]
 command={self} worker {port%[3]d}
 `
-
-// TestEachCheckRestarts has each program restart the one of two processes that
-// goes bad.
-func TestEachCheckRestarts(t *testing.T) {
-	config := fmt.Sprintf(workers, "http", 1, 2) + fmt.Sprintf(workers, "tcp", 3, 4) + fmt.Sprintf(workers, "file", 5, 6) +
-		listener("l_http", `supervisor_http_check -n h -g http -u / -p 'http_(\d+)' -t 2 -r 0`, -2) +
-		listener("l_tcp", `supervisor_tcp_check -n t -g tcp -p 'tcp_(\d+)' -t 2 -r 0`, -3) +
-		listener("l_file", `supervisor_file_check -n f -g file -t 2 -d .`, -4)
-	underEach(t, config, func(h *host) {
-		var bad, good []supervisor.Process
-		processes, err := h.client.Processes(h.t.Context())
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		groups := make(map[string]bool)
-		for _, p := range processes {
-			if strings.HasPrefix(p.Group, "l_") {
-				continue
-			}
-			p = h.running(p.Namespec())
-			if groups[p.Group] {
-				good = append(good, p)
-				continue
-			}
-			groups[p.Group] = true
-			bad = append(bad, p)
-			h.spoil(p.PID)
-		}
-		for _, p := range bad {
-			h.restarted(p, 30*time.Second)
-			h.until("the log tells of "+p.Namespec(), 5*time.Second, func() bool {
-				log := h.log("l_" + p.Group)
-				return strings.Contains(log, p.Namespec()+" unhealthy: "+p.Group+": ") &&
-					strings.Contains(log, fmt.Sprintf("%s is restarted (pid %d): ", p.Namespec(), p.PID)) &&
-					strings.Contains(log, fmt.Sprintf("%s runs again with pid %d (was %d)", p.Namespec(), h.process(p.Namespec()).PID, p.PID))
-			})
-		}
-		for _, p := range good {
-			if now := h.process(p.Namespec()); !now.SameRun(p) {
-				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
-			}
-		}
-	})
-}
 
 // TestSlowStop has ticks come while a process takes 12 s to stop, and another
 // one fail meanwhile.
@@ -351,10 +315,7 @@ func TestSupervisordKilled(t *testing.T) {
 		pid := h.running("lis").PID
 		h.running("web")
 		h.Kill()
-		h.until("the listener ends", 5*time.Second, func() bool {
-			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-			return err != nil && syscall.Kill(pid, 0) != nil || strings.Contains(string(status), "State:\tZ")
-		})
+		h.until("the listener ends", 5*time.Second, func() bool { return gone(pid) })
 	})
 }
 

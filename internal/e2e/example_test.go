@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,28 +16,17 @@ import (
 // other paths and ports, and has one of its workers go
 // bad. The log of that is the one that the README shows.
 func TestExampleConfiguration(t *testing.T) {
-	text, err := os.ReadFile("../../examples/supervisord/supervisord.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := string(text)
-	for _, change := range [][2]string{
+	config := example(t, "supervisord", [][2]string{
 		{"file=/run/supervisor.sock\n", ""}, // the test has its own
 		{"chmod=0700 ", ""},
 		{"/usr/local/bin/web --port 800%(process_num)d", "{self} worker {tens}%(process_num)d"},
 		{"web_800%(process_num)d", "web_{tens}%(process_num)d"},
-		{"numprocs_start=1", "numprocs_start={ones}"},
 		{"/usr/local/bin/", "{bin}/"},
 		{"/var/log/web_http.log", "%(here)s/web_http.err"},
 		{"/var/log/web_heartbeat.log", "%(here)s/web_heartbeat.err"},
 		{"-t 5", "-t 5 --state-dir %(here)s/state"},
 		{"-t 30 -x", "-t 30 -x -d . --state-dir %(here)s/state"},
-	} {
-		if !strings.Contains(config, change[0]) {
-			t.Fatalf("the example has no %q any more", change[0])
-		}
-		config = strings.ReplaceAll(config, change[0], change[1])
-	}
+	})
 	config = strings.ReplaceAll(config, "\n                            ;", "\n;")
 	underEach(t, config, func(h *host) {
 		var err error
@@ -62,6 +52,71 @@ func TestExampleConfiguration(t *testing.T) {
 			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)
 		}
 	})
+}
+
+// TestCompositeExample runs examples/composite/supervisord.conf, with other paths
+// and ports, and has one of its workers go bad.
+func TestCompositeExample(t *testing.T) {
+	config := example(t, "composite", [][2]string{
+		{"file=/run/supervisor.sock\n", ""}, // the test has its own
+		{"chmod=0700\n", ""},
+		{"/usr/local/bin/web --port 800%(process_num)d", "{self} worker {tens}%(process_num)d"},
+		{"web_800%(process_num)d", "web_{tens}%(process_num)d"},
+		{"/usr/local/bin/", "{bin}/"},
+		{"/var/log/web_health.log", "%(here)s/web_health.err"},
+		{"-g web -c", "-g web --log-level debug --state-dir %(here)s/state -c"},
+		{`"num_retries": 2`, `"num_retries": 0`},
+	})
+	underEach(t, config, func(h *host) {
+		var err error
+		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		processes, err := h.client.Processes(h.t.Context())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		web := slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
+		if len(web) != 3 {
+			h.t.Fatalf("there are %d workers, want 3", len(web))
+		}
+		for i, p := range web {
+			web[i] = h.running(p.Namespec())
+		}
+		h.spoil(web[0].PID)
+		h.restarted(web[0], 30*time.Second)
+		h.until("it is healthy again", 15*time.Second, func() bool {
+			return strings.Contains(h.log("web_health"), web[0].Namespec()+" healthy again: http (was unhealthy)")
+		})
+		for _, p := range web[1:] {
+			for _, check := range []string{"http", "memory", "cpu"} {
+				h.until(p.Namespec()+" is healthy: "+check, 10*time.Second, func() bool {
+					return strings.Contains(h.log("web_health"), p.Namespec()+" healthy: "+check)
+				})
+			}
+			if now := h.process(p.Namespec()); !now.SameRun(p) {
+				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
+			}
+		}
+	})
+}
+
+// example returns the supervisord.conf of an example, with changes to it.
+func example(t *testing.T, name string, changes [][2]string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "examples", name, "supervisord.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := string(text)
+	for _, change := range changes {
+		if !strings.Contains(config, change[0]) {
+			t.Fatalf("the example has no %q any more", change[0])
+		}
+		config = strings.ReplaceAll(config, change[0], change[1])
+	}
+	return config
 }
 
 // normalise removes from a log what is different each time.

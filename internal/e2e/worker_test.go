@@ -7,9 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,9 +22,11 @@ import (
 )
 
 // The test binary is also the worker that supervisord runs. It sends heartbeats
-// to its working directory and, with a port, answers HTTP there, until there is
-// a file bad-PID: then it does neither. It takes as long to stop as WORKER_STOPS
-// says, at random up to that with WORKER_RANDOM, and then may fail to start.
+// to its working directory and, with a port, answers HTTP and XML-RPC there and
+// at the socket NAME.sock, until there is a file bad-PID with the ways in which
+// it goes bad. A file bad is for all workers, and stops their heartbeats. A
+// worker takes as long to stop as WORKER_STOPS says, at random up to that with
+// WORKER_RANDOM, and then may fail to start.
 func worker() {
 	name := os.Getenv("SUPERVISOR_PROCESS_NAME")
 	stops, _ := time.ParseDuration(os.Getenv("WORKER_STOPS"))
@@ -38,37 +43,165 @@ func worker() {
 		}
 		stops = time.Duration(rand.Int64N(int64(stops)))
 	}
-	var web net.Listener
+	var web service
 	if len(os.Args) > 2 {
-		var err error
-		if web, err = net.Listen("tcp", "127.0.0.1:"+os.Args[2]); err != nil {
+		if err := web.serve(os.Args[2], name); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		go http.Serve(web, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
 	}
 	heartbeat, err := notify.Open(".")
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	for {
+	for beats := true; ; {
 		select {
 		case <-terms:
 			time.Sleep(stops)
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
-		_, bad := os.Stat("bad-" + strconv.Itoa(os.Getpid()))
-		_, allBad := os.Stat("bad")
-		if bad != nil && allBad != nil {
+		if _, err := os.Stat("bad"); beats && err != nil {
 			heartbeat.Notify()
+		}
+		order := "bad-" + strconv.Itoa(os.Getpid())
+		ways, err := os.ReadFile(order)
+		if err != nil {
 			continue
 		}
-		if web != nil {
-			web.Close()
+		os.Remove(order)
+		for _, way := range strings.Fields(string(ways)) {
+			if way == heartbeats {
+				beats = false
+			} else if err := web.goBad(way); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
 		}
 	}
+}
+
+// The ways in which a worker goes bad, and one in which it does not.
+const (
+	heartbeats = "heartbeats" // it sends no more
+	closed     = "closed"     // its port and its socket refuse connections
+	status     = "status"     // it answers HTTP with status 500
+	fault      = "fault"      // it answers XML-RPC with a fault
+	memory     = "memory"     // it uses more than memoryLimit
+	child      = "child"      // a child of it does
+	processor  = "processor"  // it uses a sixth of a processor, or what it gets
+	zombie     = "zombie"     // a child of it has ended, which it does not notice
+)
+
+// memoryLimit is much more memory than a worker uses that is well.
+const memoryLimit = 100 << 20
+
+// service is what a worker answers.
+type service struct {
+	listeners     []net.Listener
+	status, fault atomic.Bool
+}
+
+// serve listens at a port and, if the worker has a name, at NAME.sock.
+func (s *service) serve(port, name string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		return err
+	}
+	s.listeners = append(s.listeners, l)
+	if name != "" {
+		os.Remove(name + ".sock") // of the worker before
+		if l, err = net.Listen("unix", name+".sock"); err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	for _, l := range s.listeners {
+		go http.Serve(l, s)
+	}
+	return nil
+}
+
+// ServeHTTP answers calls of XML-RPC, which are sent with POST, and others.
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	const answer = "<?xml version='1.0'?><methodResponse>%s</methodResponse>"
+	switch {
+	case r.Method == http.MethodPost && s.fault.Load():
+		fmt.Fprintf(w, answer, "<fault><value><struct><member><name>faultCode</name><value><int>7</int></value></member>"+
+			"<member><name>faultString</name><value><string>I am tired</string></value></member></struct></value></fault>")
+	case r.Method == http.MethodPost:
+		fmt.Fprintf(w, answer, "<params><param><value><string>fine</string></value></param></params>")
+	case s.status.Load():
+		w.WriteHeader(http.StatusInternalServerError)
+	default:
+		io.WriteString(w, "ok")
+	}
+}
+
+func (s *service) goBad(way string) error {
+	switch way {
+	case closed:
+		for _, l := range s.listeners {
+			l.Close()
+		}
+	case status:
+		s.status.Store(true)
+	case fault:
+		s.fault.Store(true)
+	case memory:
+		return use(memoryLimit)
+	case child:
+		hoarder := exec.Command("/proc/self/exe", "hoard")
+		hoarder.Stdout = os.Stdout
+		if _, err := hoarder.StdinPipe(); err != nil { // whose other end is closed when the worker ends
+			return err
+		}
+		return hoarder.Start()
+	case processor:
+		go func() {
+			for ; ; time.Sleep(50 * time.Millisecond) {
+				for end := used() + 10*time.Millisecond; used() < end; {
+				}
+			}
+		}()
+	case zombie:
+		return exec.Command("true").Start()
+	default:
+		return fmt.Errorf("there is no way %q to go bad", way)
+	}
+	return nil
+}
+
+// used returns how much processor time this process has used.
+func used() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// hoard uses memory until its standard input is at its end.
+func hoard() {
+	if err := use(memoryLimit); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// use fills memory, which is not Go's: there the race detector would need four
+// times as much besides.
+func use(bytes int) error {
+	pages, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("use %d bytes of memory: %w", bytes, err)
+	}
+	for i := 0; i < len(pages); i += os.Getpagesize() {
+		pages[i] = 1
+	}
+	return nil
 }
 
 // only makes sure that there is one worker of that name.
@@ -88,10 +221,18 @@ func count(file string) int {
 	return n + 1
 }
 
-// spoil makes the worker with that pid go bad.
-func (h *host) spoil(pid int) {
+// spoil makes the worker with that pid go bad in these ways, or else send no
+// heartbeats any more and refuse connections.
+func (h *host) spoil(pid int, ways ...string) {
 	h.t.Helper()
-	if err := os.WriteFile(filepath.Join(h.Dir, "bad-"+strconv.Itoa(pid)), nil, 0o600); err != nil {
+	if len(ways) == 0 {
+		ways = []string{heartbeats, closed}
+	}
+	order := filepath.Join(h.Dir, "bad-"+strconv.Itoa(pid))
+	if err := os.WriteFile(order+".new", []byte(strings.Join(ways, " ")), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Rename(order+".new", order); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -1,4 +1,5 @@
-// Package realsupervisord runs a real supervisord, Python's, for tests.
+// Package realsupervisord runs a real supervisord for tests, Python's or the Go
+// one.
 package realsupervisord
 
 import (
@@ -40,6 +41,16 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 `
 
+// goTemplate is what every configuration of the Go supervisord begins with. It
+// logs where its listeners do, to whom it leaves its standard error.
+const goTemplate = `[unix_http_server]
+file=%s
+
+[supervisord]
+logfile=/dev/stdout
+
+`
+
 // Find returns the paths of the supervisords to test with: those in SUPERVISORDS,
 // separated by colons, or else the one in PATH. It skips the test when there is
 // none.
@@ -54,6 +65,17 @@ func Find(t testing.TB) []string {
 		t.Skip("NOT TESTED with a real supervisord: there is none in PATH; apt-get install supervisor, or set SUPERVISORDS to the path of one")
 	}
 	return []string{path}
+}
+
+// FindGo returns the path of the Go supervisord to test with, GOSUPERVISORD. It
+// skips the test when there is none.
+func FindGo(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("GOSUPERVISORD")
+	if path == "" {
+		t.Skip("NOT TESTED with the Go supervisord: set GOSUPERVISORD to the path of one, which tools/go-supervisord builds")
+	}
+	return path
 }
 
 // Daemon is a supervisord that runs until the end of the test at the latest.
@@ -72,6 +94,22 @@ type Daemon struct {
 // "[supervisord]\nidentifier=mine".
 func Start(t testing.TB, path, config string) *Daemon {
 	t.Helper()
+	return start(t, path, template, config)
+}
+
+// StartGo is Start for the Go supervisord, whose configuration has
+// [unix_http_server] and [supervisord]. It tells listeners nothing: {url} in
+// config stands for its URL. It tells programs to stop by the signals that
+// their sections name, and kills those that name none. Its programs and
+// listeners do not outlive it, and its log has what listeners write to their
+// standard error.
+func StartGo(t testing.TB, path, config string) *Daemon {
+	t.Helper()
+	return start(t, path, goTemplate, config)
+}
+
+func start(t testing.TB, path, template, config string) *Daemon {
+	t.Helper()
 	sockets, err := os.MkdirTemp("", "sv") // the path of a socket must be short, which t.TempDir is not
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +118,8 @@ func Start(t testing.TB, path, config string) *Daemon {
 	socket := filepath.Join(sockets, "s")
 	d := &Daemon{URL: "unix://" + socket, Dir: t.TempDir(), t: t, ended: make(chan struct{})}
 	file := filepath.Join(d.Dir, "supervisord.conf")
-	if err := os.WriteFile(file, []byte(fmt.Sprintf(template, socket)+config), 0o600); err != nil {
+	config = fmt.Sprintf(template, socket) + strings.ReplaceAll(config, "{url}", d.URL)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.Create(d.logFile())
@@ -161,14 +200,14 @@ func (d *Daemon) Stop() {
 	}
 }
 
-// Kill kills it, and returns when it has ended. Its programs live on until the
-// end of the test.
+// Kill kills it, and returns when it has ended. The programs of Python's live on
+// until the end of the test.
 func (d *Daemon) Kill() {
 	d.t.Helper()
 	d.cmd.Process.Signal(syscall.SIGSTOP) // so that it starts no more
 	children := d.children()
 	d.t.Cleanup(func() {
-		for _, pid := range children { // each leads a process group
+		for pid := range children { // each leads a process group
 			if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				d.t.Errorf("kill process %d, which supervisord has left: %v", pid, err)
 			}
@@ -178,18 +217,32 @@ func (d *Daemon) Kill() {
 	<-d.ended
 }
 
-// children returns the process ids of its programs.
-func (d *Daemon) children() (pids []int) {
+// Child returns the process id of its child whose command line has that text,
+// or 0 if there is none.
+func (d *Daemon) Child(text string) int {
 	d.t.Helper()
-	table, err := exec.Command("ps", "-A", "-o", "ppid=,pid=").Output()
-	if err != nil {
-		d.t.Errorf("find the processes that will outlive supervisord: %v", err)
+	for pid, command := range d.children() {
+		if strings.Contains(command, text) {
+			return pid
+		}
 	}
+	return 0
+}
+
+// children returns the command lines of its programs and listeners by process
+// id.
+func (d *Daemon) children() map[int]string {
+	d.t.Helper()
+	table, err := exec.Command("ps", "-A", "-ww", "-o", "ppid=,pid=,args=").Output()
+	if err != nil {
+		d.t.Errorf("find the children of supervisord: %v", err)
+	}
+	children := make(map[int]string)
 	for line := range strings.Lines(string(table)) {
 		var parent, pid int
 		if _, err := fmt.Sscan(line, &parent, &pid); err == nil && parent == d.PID() {
-			pids = append(pids, pid)
+			children[pid] = strings.Join(strings.Fields(line)[2:], " ")
 		}
 	}
-	return pids
+	return children
 }

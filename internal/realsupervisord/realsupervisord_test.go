@@ -66,6 +66,39 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestGo has the Go supervisord and all that it runs end.
+func TestGo(t *testing.T) {
+	ends := map[string]func(*Daemon){"when it is told to stop": (*Daemon).Stop, "when it is killed": (*Daemon).Kill}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			d := StartGo(t, FindGo(t), config+"[eventlistener:lis]\ncommand=sleep 2000\nevents=TICK_5\n")
+			if got, err := d.Client().Identifier(t.Context()); got != "mine" || err != nil {
+				t.Errorf("identifier %q, error %v, want mine", got, err)
+			}
+			if got, err := d.Client().PID(t.Context()); got != d.PID() || err != nil {
+				t.Errorf("pid %d, error %v, want %d", got, err, d.PID())
+			}
+			if got := d.Child("sleep 3000"); got != 0 {
+				t.Errorf("it has a child %d with a command that it was not given", got)
+			}
+			sleeper, listener := d.Child("sleep 1000"), d.Child("sleep 2000")
+			if sleeper == 0 || listener == 0 || sleeper != pidOf(t, d) {
+				t.Fatalf("its children are %d and %d, and it says that one is %d", sleeper, listener, pidOf(t, d))
+			}
+			end(d)
+			if err := syscall.Kill(d.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+				t.Errorf("signal supervisord: %v, want ESRCH", err)
+			}
+			for deadline := time.Now().Add(stopWithin); alive(t, sleeper) || alive(t, listener); {
+				if time.Now().After(deadline) {
+					t.Fatal("a child outlived it")
+				}
+			}
+			d.Stop() // has nothing to do
+		})
+	}
+}
+
 // alive reports whether a process runs; one that has ended may wait for its parent.
 func alive(t *testing.T, pid int) bool {
 	t.Helper()

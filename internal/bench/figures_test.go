@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// figures are what make bench prints.
+type figures struct {
+	t    *testing.T
+	rows []string
+}
+
+// row adds a figure to the table, and fails when it is not what it should be.
+func (f *figures) row(what, ours, bare string, ratio, most float64, target string) {
+	f.t.Helper()
+	f.rows = append(f.rows, fmt.Sprintf("| %s | %s | %s | %s |", what, ours, bare, target))
+	f.t.Logf("%s: %s, bare %s, want %s", what, ours, bare, target)
+	if ratio > most {
+		f.t.Errorf("%s: %s, want %s", what, ours, target)
+	}
+}
+
+// absolute adds a figure that has a limit of its own.
+func (f *figures) absolute(what string, value float64, unit string, most float64) {
+	f.t.Helper()
+	f.row(what, fmt.Sprintf("%.1f %s", value, unit), "", value, most, fmt.Sprintf("%v %s", most, unit))
+}
+
+// compared adds a figure that is measured against a bare loop.
+func (f *figures) compared(what string, ours, bare time.Duration, most float64) {
+	f.t.Helper()
+	ratio := ours.Seconds() / bare.Seconds()
+	f.row(what, fmt.Sprintf("%s, %.2f times", short(ours), ratio), short(bare), ratio, most, fmt.Sprintf("%v times", most))
+}
+
+func short(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+
+// TestFigures prints a table for the README. It takes a minute or two, and a
+// machine that has nothing else to do.
+func TestFigures(t *testing.T) {
+	if os.Getenv("FIGURES") == "" {
+		t.Skip("NOT MEASURED: make bench does")
+	}
+	debug.SetGCPercent(50) // as the programs do
+	f := &figures{t: t}
+	programs := build(t)
+	for _, measure := range []func(*figures, string){startUp, residentMemory, answers, rounds, growth, restarts} {
+		t.Run("", func(t *testing.T) { // which ends what it has started
+			f.t = t
+			measure(f, programs)
+		})
+	}
+	fmt.Printf("\n%s, %d processors, %s\n\n", runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Println("| what | measured | bare | at most |\n|---|---|---|---|")
+	fmt.Println(strings.Join(f.rows, "\n"))
+}
+
+// alternate measures a and b in turn, after one of each that does not count, and
+// returns their medians.
+func alternate(times int, a, b func() time.Duration) (time.Duration, time.Duration) {
+	a()
+	b()
+	var as, bs []time.Duration
+	for range times {
+		as = append(as, a())
+		bs = append(bs, b())
+	}
+	return quantile(as, 0.5), quantile(bs, 0.5)
+}
+
+func quantile(all []time.Duration, q float64) time.Duration {
+	slices.Sort(all)
+	return all[min(int(q*float64(len(all))), len(all)-1)]
+}
