@@ -42,21 +42,58 @@ func sentence(r Record) (slog.Level, string) {
 		}
 		return slog.LevelDebug, fmt.Sprintf("%s (took %v)", text, took)
 	case Transition:
-		switch {
-		case r.Reason != "" && r.Status == r.Before:
-			return slog.LevelWarn, fmt.Sprintf("%s still %s: %s: %s", r.Process, r.Status, r.Check, r.Reason)
-		case r.Reason != "":
-			return slog.LevelWarn, fmt.Sprintf("%s %s: %s: %s", r.Process, r.Status, r.Check, r.Reason)
+		text := fmt.Sprintf("%s %s: %s", r.Process, r.Status, r.Check)
+		if r.Reason != "" {
+			if r.Status == r.Before {
+				text = fmt.Sprintf("%s still %s: %s", r.Process, r.Status, r.Check)
+			}
+			return slog.LevelWarn, fmt.Sprintf("%s: %s%s", text, r.Reason, inBrackets(r.Count))
 		}
-		return slog.LevelInfo, fmt.Sprintf("%s %s again: %s (was %s)", r.Process, r.Status, r.Check, r.Before)
+		if r.Before != r.Status {
+			text = fmt.Sprintf("%s %s again: %s (was %s)", r.Process, r.Status, r.Check, r.Before)
+		}
+		return slog.LevelInfo, text + inBrackets(r.Count)
+	case Group:
+		return groupSentence(r)
 	}
+	return restartSentence(r, took)
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+func groupSentence(r Record) (slog.Level, string) {
+	switch r.Action {
+	case Panicked:
+		return slog.LevelError, fmt.Sprintf("group %s: %s: one is restarted as a trial, and the others only if that helps", r.Group, r.Why)
+	case Helped:
+		return slog.LevelWarn, fmt.Sprintf("group %s: restarting %s has helped: the others are restarted, too", r.Group, r.Process)
+	case NoHelp:
+		return slog.LevelError, fmt.Sprintf("group %s: restarting %s has not helped: %s", r.Group, r.Process, r.Why)
+	}
+	return slog.LevelInfo, fmt.Sprintf("group %s: no longer so many fail at once", r.Group)
+}
+
+func restartSentence(r Record, took time.Duration) (slog.Level, string) {
+	cause := fmt.Sprintf("%s: %s", r.Check, r.Reason)
 	switch r.Action {
 	case Stopping:
-		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s: %s", r.Process, r.PID, r.Check, r.Reason)
+		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
 	case Starting:
 		return slog.LevelInfo, fmt.Sprintf("%s has stopped after %v and is started", r.Process, took)
 	case Running:
+		if r.PID == 0 {
+			return slog.LevelInfo, fmt.Sprintf("%s runs with pid %d, started in %v", r.Process, r.NewPID, took)
+		}
 		return slog.LevelInfo, fmt.Sprintf("%s runs again with pid %d (was %d), restarted in %v", r.Process, r.NewPID, r.PID, took)
+	case Verified:
+		return slog.LevelInfo, fmt.Sprintf("%s works again, %v after its restart began", r.Process, took)
+	case Doubtful:
+		return slog.LevelError, fmt.Sprintf("%s does not work %v after its restart began: %s", r.Process, took, r.Why)
 	case Resumed:
 		return slog.LevelWarn, fmt.Sprintf("%s was being restarted (pid %d) when a listener was killed, and is finished now", r.Process, r.PID)
 	case Retrying:
@@ -66,7 +103,31 @@ func sentence(r Record) (slog.Level, string) {
 	case Failed:
 		return slog.LevelError, fmt.Sprintf("%s not restarted: %s", r.Process, r.Reason)
 	case DryRun:
-		return slog.LevelWarn, fmt.Sprintf("%s would be restarted (pid %d), but this is a dry run: %s: %s", r.Process, r.PID, r.Check, r.Reason)
+		return slog.LevelWarn, fmt.Sprintf("%s would be restarted (pid %d), but this is a dry run: %s", r.Process, r.PID, cause)
+	case Held:
+		return slog.LevelWarn, fmt.Sprintf("%s not restarted now: %s: %s", r.Process, r.Why, cause)
+	case GivenUp:
+		return slog.LevelError, fmt.Sprintf("%s GIVEN UP: %s: %s", r.Process, r.Why, cause)
+	case Ignored:
+		return slog.LevelWarn, fmt.Sprintf("%s GIVEN UP: %s: %s", r.Process, r.Why, cause)
+	case Vetoed:
+		return slog.LevelWarn, fmt.Sprintf("%s not restarted now: the hook before it says no: %s", r.Process, cause)
+	case Hooked:
+		return slog.LevelError, fmt.Sprintf("%s: %s", r.Process, r.Why)
+	case Alerted:
+		return slog.LevelError, fmt.Sprintf("%s ALERT (pid %d): %s", r.Process, r.PID, cause)
+	case Reviving:
+		return slog.LevelWarn, fmt.Sprintf("%s is started: %s", r.Process, cause)
+	case Halting:
+		return slog.LevelError, fmt.Sprintf("%s is stopped for good (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
+	case Halted:
+		return slog.LevelWarn, fmt.Sprintf("%s has stopped after %v, and stays so until somebody starts it", r.Process, took)
+	case Signalled:
+		return slog.LevelWarn, fmt.Sprintf("%s is sent signal %s (pid %d): %s", r.Process, r.Why, r.PID, cause)
+	case Executed:
+		return slog.LevelWarn, fmt.Sprintf("%s: a program is run about it (pid %d): %s: %s", r.Process, r.PID, r.Why, cause)
+	case Shutdown:
+		return slog.LevelError, fmt.Sprintf("%s fails: supervisord is told to end: %s", r.Process, cause)
 	}
 	return slog.LevelInfo, fmt.Sprintf("%s not restarted: %s", r.Process, r.Reason)
 }

@@ -13,8 +13,9 @@ type Kind string
 // The kinds of records.
 const (
 	CheckResult Kind = "check_result" // one run of one check
-	Transition  Kind = "transition"   // a process's status for a check is another than before, or is still bad an hour later
-	Restart     Kind = "restart"      // a step of a restart
+	Transition  Kind = "transition"   // a process's status for a check, or how far its thresholds are, is another than before, or is still bad an hour later
+	Restart     Kind = "restart"      // a step of what is done about a process, a restart or another action
+	Group       Kind = "group"        // something that is so of a group, not of one process
 )
 
 // Actions of a Restart record.
@@ -23,11 +24,34 @@ const (
 	Starting = "starting"  // it has stopped, and supervisord is told to start it
 	Retrying = "retrying"  // something failed, Reason says what, and is tried again
 	Running  = "running"   // it runs again, as NewPID
+	Verified = "verified"  // its checks have succeeded since
+	Doubtful = "doubtful"  // they have not in the time that there was for it; Why says what is wrong
 	Resumed  = "resumed"   // a restart is finished that a killed listener began
 	Skipped  = "skipped"   // there is no restart; Reason says why
 	Failed   = "failed"    // there should be a restart; Reason says why there is none
 	LeftOpen = "left_open" // the listener ends in the middle of it, and Reason says what the next one will find
 	DryRun   = "dry_run"   // there would be a restart, were it not for --dry-run
+
+	Held      = "held"      // it is not acted on now; Why says why, and Until until when
+	GivenUp   = "given_up"  // it has reached its limit of restarts; Why says what follows
+	Ignored   = "ignored"   // the same, where that is to be ignored
+	Vetoed    = "vetoed"    // the hook before the restart does not want it now
+	Hooked    = "hooked"    // a hook was run; Why says what came of it
+	Alerted   = "alerted"   // it fails, and the action is to say so
+	Reviving  = "reviving"  // it does not run, and supervisord is told to start it
+	Halting   = "halting"   // supervisord is told to stop it, for good
+	Halted    = "halted"    // it has stopped
+	Signalled = "signalled" // it was sent a signal
+	Executed  = "executed"  // a program was run about it; Why says what came of it
+	Shutdown  = "shutdown"  // supervisord is told to end
+)
+
+// Actions of a Group record.
+const (
+	Panicked = "panicked" // more of it fails at once than may
+	Calmed   = "calmed"   // no longer
+	Helped   = "helped"   // a trial restart has: others are restarted, too
+	NoHelp   = "no_help"  // a trial restart has not
 )
 
 // Record is one fact. Fields that do not belong to its kind are empty.
@@ -36,18 +60,29 @@ type Record struct {
 	Time     time.Time `json:"time"`
 	Listener string    `json:"listener,omitempty"` // the name it was given
 
+	Group   string `json:"group,omitempty"`   // of a group's record
 	Process string `json:"process,omitempty"` // the namespec: "web:web_8001"
 	PID     int    `json:"pid,omitempty"`
 	Check   string `json:"check,omitempty"`
 
 	Status  string             `json:"status,omitempty"`  // healthy, unhealthy, unknown
 	Before  string             `json:"before,omitempty"`  // of a transition: the status until now
+	Count   string             `json:"count,omitempty"`   // of a transition: how far a threshold is, "2 of 3"
 	Reason  string             `json:"reason,omitempty"`  // for anything but healthy
 	Seconds float64            `json:"seconds,omitempty"` // how long the check, or the restart, took
 	Metrics map[string]float64 `json:"metrics,omitempty"` // unit in the key: "latency_seconds"
 
-	Action string `json:"action,omitempty"`
-	NewPID int    `json:"new_pid,omitempty"`
+	Action   string    `json:"action,omitempty"`
+	NewPID   int       `json:"new_pid,omitempty"`
+	Why      string    `json:"why,omitempty"`      // of an action: what its description says
+	Until    time.Time `json:"until,omitzero"`     // of Held and GivenUp: when it is looked at again; zero when that depends on others
+	Evidence *Evidence `json:"evidence,omitempty"` // of Stopping
+}
+
+// Evidence is what there was to be seen of a process before it was restarted.
+type Evidence struct {
+	Parts  map[string]string `json:"parts"`            // by what they are: "stderr", "status"
+	Folder string            `json:"folder,omitempty"` // where they are files, too
 }
 
 // Sink takes records. Write is called for one record at a time, in their order.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (r *runner) round(ctx context.Context) {
 	}
 	r.listing = true
 	r.checking.Go(func() {
-		watched, err := r.survey(ctx)
+		chosen, err := r.survey(ctx)
 		r.mu.Lock()
 		r.listing = false
 		r.mu.Unlock()
@@ -44,33 +45,33 @@ func (r *runner) round(ctx context.Context) {
 			r.happens("supervisord cannot be asked", err)
 		default:
 			r.ended("supervisord cannot be asked")
-			r.check(ctx, watched)
+			r.check(ctx, chosen)
 		}
 	})
 }
 
 // survey finds out which processes are to be watched, and tells what is worth
 // telling of that.
-func (r *runner) survey(ctx context.Context) ([]supervisor.Process, error) {
+func (r *runner) survey(ctx context.Context) (selection, error) {
 	select {
 	case r.surveying <- struct{}{}:
 		defer func() { <-r.surveying }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return selection{}, context.Cause(ctx)
 	}
 	chosen, err := r.choose(ctx)
 	if err != nil {
-		return nil, err
+		return selection{}, err
 	}
 	r.tellSelection(chosen)
-	return chosen.watched, nil
+	return chosen, nil
 }
 
 // choose asks supervisord for its processes and selects.
 func (r *runner) choose(ctx context.Context) (selection, error) {
 	var processes []supervisor.Process
 	var err error
-	if len(r.selectors) == 1 && r.selectors[0].name != "*" {
+	if len(r.selectors) == 1 && r.selectors[0].name != "*" && r.Policy.MaxUnavailable.Percent == 0 {
 		s := r.selectors[0]
 		var p supervisor.Process
 		p, err = r.client.Process(ctx, supervisor.Process{Group: s.group, Name: s.name}.Namespec())
@@ -153,17 +154,22 @@ func (r *runner) tellSelection(chosen selection) {
 }
 
 // check starts the checks of those processes that run and are not being checked
-// or restarted already.
-func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
-	ctx = r.startRound(ctx, processes)
+// or acted on already, and sees to those that do not run and should.
+func (r *runner) check(ctx context.Context, chosen selection) {
+	round := r.startRound(ctx, chosen.watched)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	present := make(map[string]bool, len(processes))
-	for _, p := range processes {
+	r.engine.roll(chosen.all, chosen.watched)
+	present := make(map[string]bool, len(chosen.watched))
+	rounds := make(map[string]*groupRound)
+	for _, p := range chosen.watched {
 		namespec := p.Namespec()
 		present[namespec] = true
 		switch {
-		case p.State != supervisor.Running || r.restarting[namespec]:
+		case r.engine.known(namespec).acting:
+		case slices.Contains(r.Policy.Revive, p.State):
+			r.checking.Go(func() { r.resolve(ctx, p, notRunning(p)) })
+		case p.State != supervisor.Running:
 		case r.busy[namespec] > 0:
 			r.busy[namespec]++
 			if tell, _ := r.recur("slow "+namespec, ""); tell {
@@ -171,7 +177,15 @@ func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
 			}
 		default:
 			r.busy[namespec] = 1
-			r.checking.Go(func() { r.checkOne(ctx, p) })
+			var group *groupRound
+			if r.Policy.PanicThreshold > 0 {
+				if group = rounds[p.Group]; group == nil {
+					group = &groupRound{group: p.Group, failed: make(map[string]int)}
+					rounds[p.Group] = group
+				}
+				group.pending++
+			}
+			r.checking.Go(func() { r.checkOne(round, p, group) })
 		}
 	}
 	for f := range r.findings {
@@ -188,6 +202,24 @@ func (r *runner) check(ctx context.Context, processes []supervisor.Process) {
 	}
 }
 
+// groupRound is what a round finds of a group, for Policy.PanicThreshold.
+type groupRound struct {
+	group   string
+	pending int // processes that are not done
+	looked  int
+	failed  map[string]int // by check
+	due     []due
+}
+
+// due is a process about which something is to be done.
+type due struct {
+	process supervisor.Process
+	cause   cause
+}
+
+// cause is why something is to be done about a process.
+type cause struct{ check, reason string }
+
 // startRound tells the checks that want to know it, and returns the context for
 // their runs.
 func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) context.Context {
@@ -199,57 +231,97 @@ func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) c
 	return ctx
 }
 
-// checkOne runs the checks of p and restarts it if one finds it unhealthy.
-func (r *runner) checkOne(ctx context.Context, p supervisor.Process) {
+// checkOne runs the checks of p and sees to what they come to: at once, or, when
+// there is a group, with all of that.
+func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *groupRound) {
 	namespec := p.Namespec()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.busy[namespec] == 1 { // else it is likely to be slow again
-			delete(r.trouble, "slow "+namespec)
-		}
-		delete(r.busy, namespec)
-	}()
+	var found examination
 	select {
 	case r.limit <- struct{}{}:
+		found = r.examine(ctx, p)
+		<-r.limit
 	case <-ctx.Done():
-		return
 	}
-	failed, reason := r.examine(ctx, p)
-	<-r.limit
+	r.mu.Lock()
+	if r.busy[namespec] == 1 { // else it is likely to be slow again
+		delete(r.trouble, "slow "+namespec)
+	}
+	delete(r.busy, namespec)
+	var all []due
+	switch {
+	case group != nil:
+		all = r.report(group, p, found)
+	case found.cause != nil:
+		all = []due{{p, *found.cause}}
+	}
+	r.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	if failed == "" {
+	if found.well {
 		r.forget("no restart " + namespec)
-		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.restarting[namespec] = true
-	r.restartings.Go(func() {
-		r.restart(ctx, p, failed, reason)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.restarting, namespec)
-	})
+	for _, one := range all {
+		r.resolve(ctx, one.process, one.cause)
+	}
 }
 
-// examine runs the checks of p up to one that finds it unhealthy, and returns
-// the name of that and why.
-func (r *runner) examine(ctx context.Context, p supervisor.Process) (failed, reason string) {
+// report adds what was found of a process to a group's round. When that is
+// complete it returns all that is due in it. The lock is held.
+func (r *runner) report(g *groupRound, p supervisor.Process, found examination) []due {
+	g.pending--
+	if len(found.statuses) > 0 {
+		g.looked++
+	}
+	for check, status := range found.statuses {
+		if status == checks.Unhealthy {
+			g.failed[check]++
+		}
+	}
+	if found.cause != nil {
+		g.due = append(g.due, due{p, *found.cause})
+	}
+	if g.pending > 0 {
+		return nil
+	}
+	began, ended := r.engine.assess(g.group, g.looked, g.failed)
+	if began != nil {
+		r.tellLocked(record.Record{Kind: record.Group, Group: g.group, Check: began.check, Action: record.Panicked, Why: began.String()})
+	}
+	if ended != nil {
+		r.tellLocked(record.Record{Kind: record.Group, Group: g.group, Check: ended.check, Action: record.Calmed})
+	}
+	slices.SortFunc(g.due, func(a, b due) int { return strings.Compare(a.process.Namespec(), b.process.Namespec()) })
+	return g.due
+}
+
+// examination is what the checks of a process come to.
+type examination struct {
+	statuses map[string]checks.Status // what they found, by check
+	cause    *cause                   // why something is to be done about it; nil when nothing is
+	well     bool                     // no check failed
+}
+
+// examine runs the checks of p up to one that says that something is to be done
+// about it.
+func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
+	found := examination{statuses: make(map[string]checks.Status, len(r.Checks)), well: true}
 	for _, c := range r.Checks {
 		begun := time.Now()
 		result := r.look(ctx, c, p)
 		if ctx.Err() != nil {
-			return "", "" // cut short: whatever it says is not about the process
+			return examination{} // cut short: whatever it says is not about the process
 		}
-		r.note(p, c.Name(), result, time.Since(begun))
+		found.statuses[c.Name()] = result.Status
 		if result.Status == checks.Unhealthy {
-			return c.Name(), why(result)
+			found.well = false
+		}
+		if r.note(p, c.Name(), result, time.Since(begun), true) {
+			found.cause = &cause{c.Name(), why(result)}
+			return found
 		}
 	}
-	return "", ""
+	return found
 }
 
 // look runs one check. A panic in it says nothing of the process.
@@ -281,8 +353,10 @@ func why(result checks.Result) string {
 	return "the check gave no reason"
 }
 
-// note records a result and, where the status is another than before, that.
-func (r *runner) note(p supervisor.Process, check string, result checks.Result, took time.Duration) {
+// note records a result and, where the status is another than before, or how far
+// its thresholds are, that. Where failures count, it reports whether something is
+// to be done about the process.
+func (r *runner) note(p supervisor.Process, check string, result checks.Result, took time.Duration, failuresCount bool) (isDue bool) {
 	rec := record.Record{
 		Kind:    record.CheckResult,
 		Process: p.Namespec(),
@@ -296,13 +370,19 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	if result.Status == checks.Healthy {
 		rec.Reason = ""
 	}
-	r.tell(rec)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tellLocked(rec)
 	if errors.Is(result.Err, checks.ErrNotYet) {
-		return // which is no news
+		return false // which is no news
+	}
+	var j judgement
+	if failuresCount || result.Status == checks.Healthy {
+		j = r.engine.observe(time.Now(), p, check, result.Status)
+		rec.Count = j.count
 	}
 
 	key := finding{rec.Process, check}
-	r.mu.Lock()
 	last := r.findings[key]
 	if last == nil {
 		last = &verdict{status: checks.Healthy} // nothing is said of a process that is well from the beginning
@@ -313,101 +393,39 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	changed := before != result.Status
 	if result.Status == checks.Healthy {
 		last.told.ends()
-	} else if tell, again := last.told.happens(time.Now(), rec.Status+rec.Reason); tell {
+		changed = changed || j.count != ""
+	} else if tell, again := last.told.happens(time.Now(), rec.Status+rec.Reason); tell || j.turned && j.count != "" {
 		changed = true
-		if !again && before == result.Status {
-			before = checks.Healthy // another reason is news
+		if before == result.Status && (!again || j.turned && j.count != "") {
+			before = checks.Healthy // another reason, or another count, is news
 		}
 	}
-	r.mu.Unlock()
 	if changed {
 		rec.Kind, rec.Before = record.Transition, before.String()
-		r.tell(rec)
+		r.tellLocked(rec)
 	}
+	return j.due
 }
 
-// restart restarts p because a check failed, and tells what came of it.
-func (r *runner) restart(ctx context.Context, p supervisor.Process, check, reason string) {
-	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: check, Reason: reason}
-	if r.DryRun {
-		rec.Action = record.DryRun
-		r.tellOnce(rec)
-		return
-	}
-	begun := time.Now()
-	restarter, err := r.open(ctx)
-	if err == nil {
-		_, err = restarter.Restart(ctx, p, func(s supervisor.Step) {
-			if s.Name == supervisor.StepStopping {
-				rec.Action = record.Stopping
-				r.tell(rec)
-				return
-			}
-			r.tellStep(s, begun)
-		})
-	}
-	r.forget("restart " + rec.Process)
-	var changed *supervisor.ChangedError
-	var open *supervisor.OpenError
-	switch {
-	case err == nil:
-		r.forget("no restart " + rec.Process)
-		return
-	case errors.As(err, &open):
-		rec.Action = record.LeftOpen
-	case errors.As(err, &changed), errors.Is(err, supervisor.ErrBusy), errors.Is(err, supervisor.ErrShuttingDown), ctx.Err() != nil:
-		rec.Action = record.Skipped
-	default:
-		rec.Action = record.Failed
-	}
-	rec.Reason = err.Error()
-	r.tellOnce(rec)
-}
-
-// tellOnce tells why there is no restart, when that begins, changes, and hourly.
+// tellOnce tells of something that keeps a process from being acted on, when that
+// begins, changes, and hourly.
 func (r *runner) tellOnce(rec record.Record) {
 	r.mu.Lock()
-	tell, _ := r.recur("no restart "+rec.Process, rec.Action+rec.Reason)
-	r.mu.Unlock()
-	if tell {
-		r.tell(rec)
+	defer r.mu.Unlock()
+	if tell, _ := r.recur("no restart "+rec.Process, rec.Action+rec.Why+rec.Reason); tell {
+		r.tellLocked(rec)
 	}
-}
-
-// tellStep records a step of a restart that began at begun, if that is known.
-func (r *runner) tellStep(s supervisor.Step, begun time.Time) {
-	rec := record.Record{Kind: record.Restart, Process: s.Process.Namespec(), PID: s.Process.PID, NewPID: s.PID}
-	if !begun.IsZero() {
-		rec.Seconds = time.Since(begun).Seconds()
-	}
-	switch s.Name {
-	case supervisor.StepStarting:
-		rec.Action = record.Starting
-	case supervisor.StepRunning:
-		rec.Action = record.Running
-		r.forget("restart " + rec.Process)
-	case supervisor.StepResumed:
-		rec.Action = record.Resumed
-	case supervisor.StepRetry:
-		r.mu.Lock()
-		tell, _ := r.recur("restart "+rec.Process, s.Err.Error())
-		r.mu.Unlock()
-		if !tell {
-			return
-		}
-		rec.Action, rec.Reason = record.Retrying, s.Err.Error()
-		if s.Pause > 0 {
-			rec.Reason += fmt.Sprintf("; trying again in %v, then at longer intervals", s.Pause)
-		}
-	}
-	r.tell(rec)
 }
 
 // tell writes a record to the log and gives it to the sinks.
 func (r *runner) tell(rec record.Record) {
-	rec.Time, rec.Listener = time.Now(), r.Name
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tellLocked(rec)
+}
+
+func (r *runner) tellLocked(rec record.Record) {
+	rec.Time, rec.Listener = time.Now(), r.Name
 	record.Log(r.Log).Write(context.Background(), rec) // whose errors newLogHandler has no use for
 	for _, s := range r.sinks {
 		s.put(rec)

@@ -56,6 +56,10 @@ type Config struct {
 	// supervisor.StateDir, which also finds one for "".
 	StateDir string
 
+	// Policy is when and how processes are acted on. The zero Policy restarts a
+	// process at its first failure.
+	Policy Policy
+
 	// Concurrency is how many processes are checked at once. 0 means
 	// DefaultConcurrency.
 	Concurrency int
@@ -104,16 +108,20 @@ type runner struct {
 	programs  []supervisor.Program // as far as that needs them
 	known     map[string]bool      // namespecs that were looked up in programs
 
-	mu          sync.Mutex
-	busy        map[string]int       // rounds that processes have been in whose checks go on
-	restarting  map[string]bool      // processes being restarted
-	findings    map[finding]*verdict // newest, by process and check
-	listing     bool                 // a round waits for supervisord
-	unmatched   map[string]bool      // selectors that match nothing
-	leftOut     string               // what was told last of who is left out
-	trouble     map[string]*recurring
-	checking    sync.WaitGroup
-	restartings sync.WaitGroup
+	mu        sync.Mutex
+	busy      map[string]int // rounds that processes have been in whose checks go on
+	engine    *engine
+	evidence  map[string]*record.Evidence // that was collected and not yet told, by namespec
+	wakes     map[string]*time.Timer      // when processes that are held are looked at again
+	findings  map[finding]*verdict        // newest, by process and check
+	saved     bool                        // there is a file of what is counted
+	ending    bool                        // nothing more is begun
+	listing   bool                        // a round waits for supervisord
+	unmatched map[string]bool             // selectors that match nothing
+	leftOut   string                      // what was told last of who is left out
+	trouble   map[string]*recurring
+	checking  sync.WaitGroup
+	acting    sync.WaitGroup
 }
 
 // newRunner validates cfg and fills in what it leaves to the environment.
@@ -125,6 +133,10 @@ func newRunner(cfg Config) (*runner, error) {
 		return nil, &ConfigError{fmt.Errorf("concurrency %d is less than 0", cfg.Concurrency)}
 	case (cfg.Stdin == nil) != (cfg.Stdout == nil):
 		return nil, &ConfigError{errors.New("of Stdin and Stdout, only one is set")}
+	}
+	var err error
+	if cfg.Policy, err = cfg.Policy.validate(); err != nil {
+		return nil, &ConfigError{err}
 	}
 	selectors, err := parseSelectors(cfg.Groups, cfg.Processes)
 	if err != nil {
@@ -150,17 +162,19 @@ func newRunner(cfg Config) (*runner, error) {
 		cfg.Concurrency = DefaultConcurrency
 	}
 	r := &runner{
-		Config:     cfg,
-		selectors:  selectors,
-		client:     client,
-		limit:      make(chan struct{}, cfg.Concurrency),
-		opening:    make(chan struct{}, 1),
-		surveying:  make(chan struct{}, 1),
-		busy:       make(map[string]int),
-		restarting: make(map[string]bool),
-		findings:   make(map[finding]*verdict),
-		unmatched:  make(map[string]bool),
-		trouble:    make(map[string]*recurring),
+		Config:    cfg,
+		selectors: selectors,
+		client:    client,
+		limit:     make(chan struct{}, cfg.Concurrency),
+		opening:   make(chan struct{}, 1),
+		surveying: make(chan struct{}, 1),
+		busy:      make(map[string]int),
+		engine:    newEngine(cfg.Policy),
+		evidence:  make(map[string]*record.Evidence),
+		wakes:     make(map[string]*time.Timer),
+		findings:  make(map[finding]*verdict),
+		unmatched: make(map[string]bool),
+		trouble:   make(map[string]*recurring),
 	}
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
@@ -186,6 +200,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if !r.DryRun {
 		if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
+			return &ConfigError{err}
+		}
+		if err := r.Policy.Evidence.prepare(); err != nil {
 			return &ConfigError{err}
 		}
 	}
@@ -223,7 +240,7 @@ func (r *runner) run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	r.introduce()
-	r.restartings.Go(func() { r.contact(working) })
+	r.acting.Go(func() { r.contact(working) })
 
 	l := listener.New(listener.Config{In: r.Stdin, Out: r.Stdout, Skipped: func(e listener.Event, reason string) {
 		r.Log.Debug(fmt.Sprintf("passed over %s: %s", e.Name, reason), "serial", e.Serial)
@@ -267,7 +284,7 @@ func (r *runner) introduce() {
 		}
 		what = strings.Join(texts, ", ")
 	}
-	does := "restarts what fails"
+	does := r.Policy.describe()
 	if r.DryRun {
 		does = "is a dry run and restarts nothing"
 	}
@@ -305,7 +322,7 @@ func (r *runner) contact(ctx context.Context) {
 	if flavour, err := r.client.Flavour(ctx); err == nil {
 		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))
 	}
-	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellStep(s, time.Time{}) }, func(p supervisor.Process, err error) {
+	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellProgress(s, time.Time{}) }, func(p supervisor.Process, err error) {
 		r.forget("restart " + p.Namespec())
 		level := slog.LevelError
 		var changed *supervisor.ChangedError
@@ -332,14 +349,26 @@ func (r *runner) open(ctx context.Context) (*supervisor.Restarter, error) {
 	if r.restarter != nil {
 		return r.restarter, nil
 	}
-	var err error
-	r.restarter, err = supervisor.NewRestarter(ctx, r.client, r.StateDir)
-	return r.restarter, err
+	restarter, err := supervisor.NewRestarter(ctx, r.client, r.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.restarter = restarter
+	r.mu.Unlock()
+	r.load()
+	return restarter, nil
 }
 
 // wait returns when all checks and restarts have ended; checks that do not
 // return when they should are left behind.
 func (r *runner) wait() {
+	r.mu.Lock()
+	r.ending = true
+	for _, timer := range r.wakes {
+		timer.Stop()
+	}
+	r.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		r.checking.Wait()
@@ -350,7 +379,7 @@ func (r *runner) wait() {
 	case <-time.After(checkGrace):
 		r.Log.Warn(fmt.Sprintf("a check has not returned %v after it was told to", checkGrace))
 	}
-	r.restartings.Wait()
+	r.acting.Wait()
 	var closing sync.WaitGroup
 	for _, s := range r.sinks {
 		closing.Go(func() { s.close(checkGrace) })

@@ -49,6 +49,7 @@ func parseSelectors(groups, processes []string) ([]selector, error) {
 // selection is what becomes of the processes of a supervisord: watched ones,
 // and those that are left out, with the reason.
 type selection struct {
+	all       []supervisor.Process // as far as they are known
 	watched   []supervisor.Process
 	left      []LeftOut
 	unmatched []string // selectors that match nothing
@@ -63,7 +64,7 @@ type LeftOut struct {
 // choose selects from processes. Without a selector it is all of them, but for
 // event listeners as far as they can be told by their configuration.
 func choose(selectors []selector, processes []supervisor.Process, programs []supervisor.Program, self string) selection {
-	var chosen selection
+	chosen := selection{all: processes}
 	matched := make([]bool, len(selectors))
 	listeners := make(map[string]string)
 	if len(selectors) == 0 {

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"syscall"
@@ -124,6 +125,43 @@ func (c *Client) Stop(ctx context.Context, namespec string) error {
 func (c *Client) Start(ctx context.Context, namespec string) error {
 	return c.call(ctx, nil, "supervisor.startProcess", namespec, false)
 }
+
+// Signal has supervisord send a process a signal, such as "USR1". The Go
+// supervisord says that it did whatever the signal is called.
+func (c *Client) Signal(ctx context.Context, namespec, signal string) error {
+	return c.call(ctx, nil, "supervisor.signalProcess", namespec, signal)
+}
+
+// Shutdown has supervisord stop all of its processes and end. Python's ends with
+// exit status 0, whatever the reason.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.call(ctx, nil, "supervisor.shutdown")
+}
+
+// Tail returns the end of what supervisord has in the log of a process, up to so
+// many bytes. A process whose output goes elsewhere has none: that is a fault.
+func (c *Client) Tail(ctx context.Context, namespec string, output Output, bytes int) (string, error) {
+	var tail any // the text, with other facts in an array or, from the Go one, in parameters of their own
+	if err := c.read(ctx, &tail, "supervisor.tailProcess"+string(output)+"Log", namespec, 0, bytes); err != nil {
+		return "", err
+	}
+	if all, is := tail.([]any); is && len(all) > 0 {
+		tail = all[0]
+	}
+	if text, is := tail.(string); is {
+		return text, nil
+	}
+	return "", &UnreachableError{Address: c.address, Err: fmt.Errorf("%w: there is no text in the tail of the log", ErrNotXMLRPC)}
+}
+
+// Output is one of the two outputs of a process.
+type Output string
+
+// The outputs of a process.
+const (
+	Stdout Output = "Stdout"
+	Stderr Output = "Stderr"
+)
 
 // Program is what the configuration of supervisord says of one process.
 type Program struct {

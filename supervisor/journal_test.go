@@ -55,7 +55,7 @@ func restartOnce(url, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = restarter.Restart(ctx, p, func(supervisor.Step) {})
+	_, err = restarter.Restart(ctx, p, supervisor.Plan{})
 	return err
 }
 
@@ -412,7 +412,7 @@ func TestLocksAreNotKept(t *testing.T) {
 		}
 		all.Go(func() {
 			for done.Load() < 10 {
-				_, err := restarter.Restart(t.Context(), b.Process(worker), func(s supervisor.Step) {
+				_, err := restarter.Restart(t.Context(), b.Process(worker), supervisor.Plan{Tell: func(s supervisor.Step) {
 					switch s.Name {
 					case supervisor.StepStopping:
 						if n := inside.Add(1); n > 1 {
@@ -422,7 +422,7 @@ func TestLocksAreNotKept(t *testing.T) {
 						inside.Add(-1)
 						done.Add(1)
 					}
-				})
+				}})
 				var changed *supervisor.ChangedError
 				if err != nil && !errors.Is(err, supervisor.ErrBusy) && !errors.As(err, &changed) {
 					t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -98,6 +99,29 @@ const (
 	StepResumed  = "resumed"  // a restart that a killed listener left is taken up
 )
 
+// Plan is what a restart has besides its stop and its start.
+type Plan struct {
+	// Tell, if set, is told the steps, in the goroutine of Restart. It may take
+	// its time: the next step waits for it.
+	Tell func(Step)
+
+	// Before, if set, is called under the lock, when the process has been found
+	// to be the run that failed, and before supervisord is told anything. When it
+	// returns an error there is no restart, and that is the error of Restart. Its
+	// context ends when the restart is told to end.
+	Before func(context.Context) error
+
+	// MayEnd, if not 0, says that Before may make the process end, and within
+	// what time. It is started then, too.
+	MayEnd time.Duration
+}
+
+func (p Plan) tell(s Step) {
+	if p.Tell != nil {
+		p.Tell(s)
+	}
+}
+
 // Restarter restarts processes of one supervisord, and never loses one: what
 // has been stopped is started, whatever faults, lost connections, failed starts
 // and killed listeners come in between, unless somebody else acts on it first.
@@ -152,24 +176,54 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 }
 
 // Restart restarts the run p of a process and returns the run that replaced it.
-// It tells its steps to tell, in the caller's goroutine.
 //
 // When ctx is done before the process was stopped, Restart leaves it running.
 // After that it goes on, for up to Grace, until supervisord has begun to start
 // it, and what is open then stays in the journal.
 //
 // Errors are ErrBusy, ErrJournal and ErrShuttingDown, wrapped or not, a
-// *ChangedError, the cause of ctx, and an *UnreachableError or a *Fault of the
-// first look at the process. Only an *OpenError, whose cause is that of ctx,
+// *ChangedError, the cause of ctx, that of plan.Before, and an *UnreachableError
+// or a *Fault of the first look at the process. Only an *OpenError, whose cause is that of ctx,
 // means that a process does not run because of us.
-func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Process, error) {
+func (r *Restarter) Restart(ctx context.Context, p Process, plan Plan) (Process, error) {
 	release, err := r.journal.lock(p.Namespec())
 	if err != nil {
 		return Process{}, err
 	}
 	defer release()
 	daemon, stopWait := r.ask(ctx, p.Namespec())
-	now, err := r.poller.look(ctx, p.Namespec()) // after all else that takes time
+	p.State = Running
+	now, err := r.confirm(ctx, p) // after all else that takes time
+	if err != nil {
+		return Process{}, err
+	}
+	w := &work{Restarter: r, before: now, plan: plan, intent: intent{
+		Group:    p.Group,
+		Name:     p.Name,
+		PID:      p.PID,
+		Started:  p.Started.Unix(),
+		At:       now.Now.Unix(),
+		StopWait: int((stopWait + plan.MayEnd) / time.Second),
+		Daemon:   daemon,
+		Boot:     r.boot,
+	}}
+	if err := r.journal.write(w.intent); err != nil {
+		return Process{}, err
+	}
+	if plan.Before == nil {
+		return w.run(ctx, w.stop)
+	}
+	return w.run(ctx, func(ctx context.Context) (Process, error) {
+		if err := plan.Before(w.ending); err != nil {
+			return Process{}, err
+		}
+		return w.afterBefore(ctx, stopWait)
+	})
+}
+
+// confirm makes sure that p is still the run that a process is in.
+func (r *Restarter) confirm(ctx context.Context, p Process) (Process, error) {
+	now, err := r.poller.look(ctx, p.Namespec())
 	switch {
 	case IsGone(err):
 		return Process{}, &ChangedError{}
@@ -177,23 +231,123 @@ func (r *Restarter) Restart(ctx context.Context, p Process, tell func(Step)) (Pr
 		return Process{}, ErrShuttingDown
 	case err != nil:
 		return Process{}, err
-	case !now.SameRun(p) || now.State != Running:
+	case !now.SameRun(p) || now.State != p.State:
 		return Process{}, &ChangedError{now}
 	}
-	w := &work{Restarter: r, before: now, tell: tell, intent: intent{
-		Group:    p.Group,
-		Name:     p.Name,
-		PID:      p.PID,
-		Started:  p.Started.Unix(),
-		At:       now.Now.Unix(),
-		StopWait: int(stopWait / time.Second),
-		Daemon:   daemon,
-		Boot:     r.boot,
-	}}
-	if err := r.journal.write(w.intent); err != nil {
-		return Process{}, err
+	return now, nil
+}
+
+// Act calls do under the lock of the process, when it has been found to be still
+// the run p and in the state of p. Restart does all that it does in the same way,
+// so that one thing is done about a run of a process at a time. The errors are
+// those of Restart, but for *OpenError, and do's.
+func (r *Restarter) Act(ctx context.Context, p Process, do func(context.Context) error) error {
+	release, err := r.journal.lock(p.Namespec())
+	if err != nil {
+		return err
 	}
-	return w.run(ctx, w.stop)
+	defer release()
+	if _, err := r.confirm(ctx, p); err != nil {
+		return err
+	}
+	return do(ctx)
+}
+
+// Stop stops the run p of a process and leaves it so. It returns when the process
+// has stopped, or when ctx is done. What supervisord refuses is tried again, as in
+// Restart.
+func (r *Restarter) Stop(ctx context.Context, p Process, plan Plan) error {
+	return r.Act(ctx, p, func(ctx context.Context) error {
+		w := &work{Restarter: r, before: p, plan: plan, ending: ctx,
+			intent: intent{Group: p.Group, Name: p.Name, PID: p.PID, Started: p.Started.Unix()}}
+		plan.tell(Step{Process: p, Name: StepStopping})
+		for again := (backoff{}); ; {
+			refusal := r.client.Stop(ctx, p.Namespec())
+			switch {
+			case IsFault(refusal, FaultShutdownState):
+				return ErrShuttingDown
+			case IsGone(refusal):
+				return &ChangedError{}
+			}
+			for until := time.Now().Add(overdue); ; {
+				now, err := w.look(ctx)
+				switch {
+				case err != nil:
+					return err
+				case !now.SameRun(p) && now.PID != 0:
+					return &ChangedError{now}
+				case now.PID == 0 && now.State != Starting && now.State != Stopping:
+					return nil
+				}
+				if now.State == Running && time.Now().After(until) || refusal != nil && !mayHaveWorked(refusal) {
+					break
+				}
+			}
+			if refusal == nil {
+				refusal = errors.New("it still runs")
+			}
+			w.wait(ctx, &again, fmt.Errorf("stop: %w", refusal))
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+	})
+}
+
+// Start starts a process that is in the state of p, which does not run, and
+// returns the run that has come of it. It tells supervisord once: a start that
+// fails is an error.
+func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Process, err error) {
+	err = r.Act(ctx, p, func(ctx context.Context) error {
+		if plan.Before != nil {
+			if err := plan.Before(ctx); err != nil {
+				return err
+			}
+		}
+		plan.tell(Step{Process: p, Name: StepStarting})
+		refusal := r.client.Start(ctx, p.Namespec())
+		if refusal != nil && !mayHaveWorked(refusal) {
+			return fmt.Errorf("start: %w", refusal)
+		}
+		for busy := time.Now(); ; {
+			now, err := r.poller.look(ctx, p.Namespec())
+			switch {
+			case IsGone(err):
+				return &ChangedError{}
+			case err != nil:
+				return err
+			case now.State == Running:
+				started = now
+				plan.tell(Step{Process: p, Name: StepRunning, PID: now.PID})
+				return nil
+			case now.State == Starting:
+				busy = time.Now()
+				continue
+			case now.State == Backoff && !now.Started.Equal(p.Started) && time.Since(busy) < retryMax:
+				continue // supervisord itself tries as often as it is configured to
+			case refusal != nil:
+				return fmt.Errorf("start: %w", refusal)
+			default:
+				return fmt.Errorf("start: it is %v: %s", now.State, clean(now.Description))
+			}
+		}
+	})
+	return started, err
+}
+
+// Place takes one of so many places that a group has for processes which are
+// down through us, for as long as until free is called, or this process ends. All
+// listeners that share the journal share them. The error is ErrBusy when there is
+// none, and says how many are taken.
+func (r *Restarter) Place(group string, most int) (free func(), err error) {
+	return r.journal.place(group, most)
+}
+
+// File returns the path for a file of ours about this supervisord, which is called
+// name, in the folder of the journal. The name may have any characters, the suffix
+// may not.
+func (r *Restarter) File(name, suffix string) string {
+	return filepath.Join(r.journal.dir, fileName(name)+suffix)
 }
 
 // Resume finishes the restarts that killed listeners left in the journal, all
@@ -219,7 +373,7 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 				}
 			}
 			if err == nil {
-				w := &work{Restarter: r, before: before, tell: tell, intent: i}
+				w := &work{Restarter: r, before: before, plan: Plan{Tell: tell}, intent: i}
 				_, err = w.run(ctx, w.resume)
 			}
 			if err != nil {
@@ -289,7 +443,7 @@ type work struct {
 	*Restarter
 	intent
 	before Process
-	tell   func(Step)
+	plan   Plan
 
 	ending   context.Context // done when no more than necessary is to be done
 	sent     bool            // supervisord may have been told to stop the process
@@ -313,7 +467,7 @@ func (w *work) run(ctx context.Context, stage func(context.Context) (Process, er
 		return Process{}, err
 	}
 	if err := w.journal.clear(w.namespec()); err != nil { // the next listener finds that it has nothing to do
-		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
+		w.plan.tell(Step{Process: w.before, Name: StepRetry, Err: err})
 	}
 	return after, err
 }
@@ -327,7 +481,7 @@ func (w *work) leaveOpen() (Process, error) {
 // stop tells supervisord to stop the process until it has. It has just been
 // looked at, before the first time and each further one.
 func (w *work) stop(ctx context.Context) (Process, error) {
-	w.tell(Step{Process: w.before, Name: StepStopping})
+	w.plan.tell(Step{Process: w.before, Name: StepStopping})
 	p, err := w.before, error(nil)
 	for again := (backoff{}); ; {
 		var refusal error
@@ -378,6 +532,29 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 	}
 }
 
+// afterBefore goes on after plan.Before, which has taken its time and may have
+// made the process end.
+func (w *work) afterBefore(ctx context.Context, stopWait time.Duration) (Process, error) {
+	p, err := w.look(ctx)
+	ended := !w.sameRun(p) || p.State != Running
+	switch {
+	case err != nil:
+		return Process{}, err
+	case ended && w.plan.MayEnd > 0:
+		w.sent = true
+		return w.start(ctx)
+	case ended:
+		return Process{}, &ChangedError{p}
+	case w.ending.Err() != nil:
+		return Process{}, context.Cause(w.ending)
+	}
+	w.At, w.StopWait = p.Now.Unix(), int(stopWait/time.Second)
+	if err := w.journal.write(w.intent); err != nil {
+		return Process{}, err
+	}
+	return w.stop(ctx)
+}
+
 // untilStopped looks at the process until it has stopped, or it is certain that
 // supervisord was not told to stop it. A stop that supervisord has confirmed is
 // certain; any other may still be on its way. The Go supervisord 0.7 says
@@ -416,7 +593,7 @@ func (w *work) untilStopped(ctx context.Context, certain bool) (Process, error) 
 		}
 		if !late && time.Since(told) > limit {
 			late = true
-			w.tell(Step{Process: w.before, Name: StepRetry, Err: fmt.Errorf("it has not stopped after %v, and is %v", limit, p.State)})
+			w.plan.tell(Step{Process: w.before, Name: StepRetry, Err: fmt.Errorf("it has not stopped after %v, and is %v", limit, p.State)})
 		}
 	}
 }
@@ -432,7 +609,7 @@ func (w *work) adopt(p Process) {
 // serves as it was, too, in most cases.
 func (w *work) note() {
 	if err := w.journal.write(w.intent); err != nil {
-		w.tell(Step{Process: w.before, Name: StepRetry, Err: err})
+		w.plan.tell(Step{Process: w.before, Name: StepRetry, Err: err})
 	}
 }
 
@@ -450,7 +627,7 @@ func mayHaveWorked(err error) bool {
 // STOPPED although it has been started since was stopped by somebody else.
 func (w *work) start(ctx context.Context) (Process, error) {
 	w.Starting = true
-	w.tell(Step{Process: w.before, Name: StepStarting})
+	w.plan.tell(Step{Process: w.before, Name: StepStarting})
 	w.note() // the intent as it was serves, too, but for failed starts
 	var (
 		again   backoff
@@ -467,7 +644,7 @@ func (w *work) start(ctx context.Context) (Process, error) {
 		switch p.State {
 		case Running:
 			if !w.sameRun(p) {
-				w.tell(Step{Process: w.before, Name: StepRunning, PID: p.PID})
+				w.plan.tell(Step{Process: w.before, Name: StepRunning, PID: p.PID})
 				return p, nil
 			}
 		case Starting:
@@ -538,7 +715,7 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 			if p.PID == 0 && w.met(p) {
 				w.adopt(p) // else start takes it for what somebody else has stopped
 			}
-			w.tell(Step{Process: w.before, Name: StepResumed})
+			w.plan.tell(Step{Process: w.before, Name: StepResumed})
 			return w.start(ctx)
 		case p.State == Running || p.State == Starting:
 			return p, nil
@@ -596,7 +773,7 @@ func (w *work) wait(ctx context.Context, b *backoff, err error) {
 	if w.ending.Err() != nil {
 		pause, ending = retryMin, nil
 	}
-	w.tell(Step{Process: w.before, Name: StepRetry, Err: err, Pause: pause})
+	w.plan.tell(Step{Process: w.before, Name: StepRetry, Err: err, Pause: pause})
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

@@ -128,6 +128,7 @@ type journal struct{ dir string }
 const (
 	intentSuffix = ".intent.v1.json"
 	lockSuffix   = ".lock"
+	placeSuffix  = ".place"
 )
 
 // openJournal opens the journal, within a state folder, of the supervisord with
@@ -157,8 +158,12 @@ func fileName(name string) string {
 // release, which removes its file, or the end of this process, however that
 // comes.
 func (j *journal) lock(namespec string) (release func(), err error) {
+	return lockFile(filepath.Join(j.dir, fileName(namespec)+lockSuffix))
+}
+
+func lockFile(path string) (release func(), err error) {
 	for {
-		f, err := os.OpenFile(filepath.Join(j.dir, fileName(namespec)+lockSuffix), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 		}
@@ -181,6 +186,42 @@ func (j *journal) lock(namespec string) (release func(), err error) {
 		}
 		f.Close() // who held it has removed it since it was opened
 	}
+}
+
+// place takes one of the places of a group that listeners share, or says who has
+// them. Restarts that killed listeners have left take places, too.
+func (j *journal) place(group string, most int) (release func(), err error) {
+	taken := 0
+	for n := range most {
+		free, err := lockFile(filepath.Join(j.dir, fmt.Sprintf("%s.%d%s", fileName(group), n, placeSuffix)))
+		switch {
+		case errors.Is(err, ErrBusy):
+			taken++
+		case err != nil:
+			return nil, err
+		case release == nil:
+			release = free
+		default:
+			free()
+		}
+	}
+	intents, _ := j.list()
+	for _, i := range intents {
+		if i.Group != group {
+			continue
+		}
+		if free, err := j.lock(i.namespec()); err == nil {
+			free()
+			taken++
+		}
+	}
+	if release == nil || taken >= most {
+		if release != nil {
+			release()
+		}
+		return nil, fmt.Errorf("%w: %d of %d places", ErrBusy, taken, most)
+	}
+	return release, nil
 }
 
 func (j *journal) path(namespec string) string {

@@ -73,6 +73,7 @@ func only[C checks.Check](c C, err error) ([]checks.Check, error) {
 // does adds the options that every check program has, and runs the checks that
 // makeChecks makes.
 func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program {
+	policyOptions(p.Program, &p.cfg.Policy)
 	p.section("How it runs", func(f *pflag.FlagSet) {
 		f.BoolVar(&p.once, "once", false, "run the check now, print what it finds, restart nothing, and exit")
 		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print, table or json")

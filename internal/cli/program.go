@@ -162,9 +162,12 @@ func (p *Program) run(args []string, std streams) int {
 	var refused *checks.ConfigError
 	var usage usageError
 	var config *runner.ConfigError
+	var policy *runner.PolicyError
 	switch {
 	case errors.As(err, &refused):
 		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(refused.Field), refused.Err)
+	case errors.As(err, &policy):
+		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(policy.Field), policy.Err)
 	default:
 		fmt.Fprintf(std.err, "%s: error: %v\n", name, err)
 	}

@@ -73,30 +73,30 @@ func runScripts(t *testing.T, folder string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":       command(exits, "CODE PROGRAM [ARG...]", 2, -1),
-			"jsonlines":   command(jsonLines, "FILE", 1, 1),
-			"table":       command(table, "", 0, 0),
-			"report":      command(report, "", 0, 0),
-			"events":      command(events, "FILE COUNT", 2, 2),
-			"closedport":  command(closedPort, "", 0, 0),
-			"webserver":   command((*world).webserver, "", 0, 0),
-			"rpcserver":   command((*world).rpcserver, "[SOCKET...]", 0, -1),
-			"asked":       command((*world).asked, "WHAT", 1, 1),
-			"onlyonce":    command((*world).onlyOnce, "WHAT", 1, 1),
-			"unasked":     command((*world).unasked, "WHAT", 1, 1),
-			"supervisord": command((*world).supervisord, "[flavour=go] [KIND=]NAMESPEC...", 0, -1),
-			"works":       command((*world).works, "NAMESPEC", 1, 1),
-			"answer":      command((*world).answer, "METHOD FILE", 2, 2),
-			"stuck":       command((*world).stuck, "METHOD", 1, 1),
-			"login":       command((*world).login, "USER PASSWORD", 2, 2),
-			"starts":      command((*world).starts, "NAMESPEC COUNT", 2, 2),
-			"listen":      command((*world).listen, "PROGRAM [ARG...]", 1, -1),
-			"tick":        command((*world).tick, "", 0, 0),
-			"ticks":       command((*world).ticks, "REGEXP", 1, 1),
-			"logs":        command((*world).logs, "REGEXP", 1, 1),
-			"hangup":      command((*world).hangup, "", 0, 0),
-			"terminate":   command((*world).terminate, "", 0, 0),
-			"ended":       command((*world).ended, "CODE", 1, 1),
+			"exits":       scriptCommand(exits, "CODE PROGRAM [ARG...]", 2, -1),
+			"jsonlines":   scriptCommand(jsonLines, "FILE", 1, 1),
+			"table":       scriptCommand(table, "", 0, 0),
+			"report":      scriptCommand(report, "", 0, 0),
+			"events":      scriptCommand(events, "FILE COUNT", 2, 2),
+			"closedport":  scriptCommand(closedPort, "", 0, 0),
+			"webserver":   scriptCommand((*world).webserver, "", 0, 0),
+			"rpcserver":   scriptCommand((*world).rpcserver, "[SOCKET...]", 0, -1),
+			"asked":       scriptCommand((*world).asked, "WHAT", 1, 1),
+			"onlyonce":    scriptCommand((*world).onlyOnce, "WHAT", 1, 1),
+			"unasked":     scriptCommand((*world).unasked, "WHAT", 1, 1),
+			"supervisord": scriptCommand((*world).supervisord, "[flavour=go] [KIND=]NAMESPEC...", 0, -1),
+			"works":       scriptCommand((*world).works, "NAMESPEC", 1, 1),
+			"answer":      scriptCommand((*world).answer, "METHOD FILE", 2, 2),
+			"stuck":       scriptCommand((*world).stuck, "METHOD", 1, 1),
+			"login":       scriptCommand((*world).login, "USER PASSWORD", 2, 2),
+			"starts":      scriptCommand((*world).starts, "NAMESPEC COUNT", 2, 2),
+			"listen":      scriptCommand((*world).listen, "PROGRAM [ARG...]", 1, -1),
+			"tick":        scriptCommand((*world).tick, "", 0, 0),
+			"ticks":       scriptCommand((*world).ticks, "REGEXP", 1, 1),
+			"logs":        scriptCommand((*world).logs, "REGEXP", 1, 1),
+			"hangup":      scriptCommand((*world).hangup, "", 0, 0),
+			"terminate":   scriptCommand((*world).terminate, "", 0, 0),
+			"ended":       scriptCommand((*world).ended, "CODE", 1, 1),
 		},
 	})
 }
@@ -120,8 +120,8 @@ type world struct {
 
 type worldKey struct{}
 
-// command makes a script's command of a function, for so many arguments.
-func command(do func(*world, *testscript.TestScript, []string) error, usage string, least, most int) func(*testscript.TestScript, bool, []string) {
+// scriptCommand makes a script's command of a function, for so many arguments.
+func scriptCommand(do func(*world, *testscript.TestScript, []string) error, usage string, least, most int) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) < least || most >= 0 && len(args) > most {
 			ts.Fatalf("usage: %s", usage)

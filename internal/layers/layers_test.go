@@ -50,9 +50,9 @@ var house = map[string]room{
 	"internal/realsupervisord":     {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/soak":                {floor: 6, may: []string{"..."}, forTests: true},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/decimal", "notify", "record", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "notify", "record", "runner", "supervisor"}},
 
-	"runner": {floor: 3, may: []string{"checks", "listener", "record", "supervisor"}},
+	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/proc", "listener", "record", "supervisor"}},
 
 	"checks": {floor: 2, may: []string{"internal/decimal", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
 
@@ -62,6 +62,7 @@ var house = map[string]room{
 	"supervisor":                {floor: 1},
 	"supervisor/supervisortest": {floor: 1, may: []string{"listener", "supervisor"}},
 
+	"internal/command":   {floor: 0},
 	"internal/decimal":   {floor: 0},
 	"internal/httpcheck": {floor: 0},
 	"internal/proc":      {floor: 0},
@@ -70,14 +71,15 @@ var house = map[string]room{
 // libraries are the modules of others that we import, each with the packages
 // that may; "..." is all of them, and tests may use those that have none.
 var libraries = map[string][]string{
-	"github.com/google/go-cmp":        nil,
-	"github.com/kolo/xmlrpc":          {"checks", "supervisor"},
-	"github.com/rogpeppe/go-internal": nil,
-	"github.com/shirou/gopsutil/v3":   {"internal/proc"},
-	"github.com/spf13/cobra":          {"internal/cli", "internal/docs"},
-	"github.com/spf13/pflag":          {"internal/cli", "internal/docs"},
-	"github.com/prometheus/procfs":    {"internal/proc"},
-	"golang.org/x/sys":                {"..."},
+	"github.com/google/go-cmp":          nil,
+	"github.com/kballard/go-shellquote": {"internal/command"},
+	"github.com/kolo/xmlrpc":            {"checks", "supervisor"},
+	"github.com/rogpeppe/go-internal":   nil,
+	"github.com/shirou/gopsutil/v3":     {"internal/proc"},
+	"github.com/spf13/cobra":            {"internal/cli", "internal/docs"},
+	"github.com/spf13/pflag":            {"internal/cli", "internal/docs"},
+	"github.com/prometheus/procfs":      {"internal/proc"},
+	"golang.org/x/sys":                  {"..."},
 }
 
 // light are the packages whose users get nothing heavy with them.

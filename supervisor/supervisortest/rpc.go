@@ -196,6 +196,11 @@ func (s *Server) answer(call Call) (any, error) {
 		return s.startProcess(arg(0), wait)
 	case "supervisor.signalProcess":
 		return s.signalProcess(arg(0), arg(1))
+	case "supervisor.tailProcessStdoutLog", "supervisor.tailProcessStderrLog":
+		return s.tail(call.Method, arg(0), arg(2))
+	case "supervisor.shutdown":
+		s.shuttingDown = python
+		return true, nil
 	}
 	if python {
 		switch call.Method {
@@ -272,6 +277,27 @@ func (s *Server) signalProcess(namespec, signal string) (any, error) {
 	}
 	return true, nil
 }
+
+// tail answers with the end of an output, its length, and whether that is more.
+func (s *Server) tail(method, namespec, length string) (any, error) {
+	p := s.find(namespec)
+	if p == nil {
+		return nil, s.badName(method, namespec)
+	}
+	text := p.Stdout
+	if strings.Contains(method, "Stderr") {
+		text = p.Stderr
+	}
+	most, _ := strconv.Atoi(length)
+	tail := text[max(0, len(text)-most):]
+	if s.flavour == supervisor.Go {
+		return parameters{tail, len(text), true}, nil // as it said of an empty log
+	}
+	return []any{tail, len(text), len(text) > most}, nil
+}
+
+// parameters are an answer of several values, which the Go supervisord gives.
+type parameters []any
 
 // goFault is the code of every fault of the Go supervisord.
 const goFault = -32500
@@ -374,8 +400,8 @@ func config(p *process) structure {
 var methods = []any{
 	"supervisor.getAPIVersion", "supervisor.getAllConfigInfo", "supervisor.getAllProcessInfo",
 	"supervisor.getIdentification", "supervisor.getPID", "supervisor.getProcessInfo", "supervisor.getState",
-	"supervisor.getSupervisorVersion", "supervisor.signalProcess", "supervisor.startProcess",
-	"supervisor.stopProcess", "system.listMethods",
+	"supervisor.getSupervisorVersion", "supervisor.shutdown", "supervisor.signalProcess", "supervisor.startProcess",
+	"supervisor.stopProcess", "supervisor.tailProcessStderrLog", "supervisor.tailProcessStdoutLog", "system.listMethods",
 }
 
 // encode writes an answer as the flavour writes it: Python's a tag a line.
@@ -395,10 +421,16 @@ func (s *Server) encode(answer any, err error) string {
 		w.value(structure{{"faultCode", fault.Code}, {"faultString", fault.Text}})
 		w.line("</fault>")
 	} else {
+		all, several := answer.(parameters)
+		if !several {
+			all = parameters{answer}
+		}
 		w.line("<params>")
-		w.line("<param>")
-		w.value(answer)
-		w.line("</param>")
+		for _, value := range all {
+			w.line("<param>")
+			w.value(value)
+			w.line("</param>")
+		}
 		w.line("</params>")
 	}
 	w.line("</methodResponse>")

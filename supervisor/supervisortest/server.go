@@ -35,6 +35,8 @@ type Program struct {
 	StopWait   time.Duration // stopwaitsecs: after which it is killed. 0 means 10 s
 	Retries    int           // startretries, of supervisord's own. 0 means none
 
+	Stdout, Stderr string // what is in its logs
+
 	// Spawn, if set, is called at each start and returns the process id that
 	// the process is said to have: that of a real one, for a check that looks
 	// at it. Otherwise there is no such process.

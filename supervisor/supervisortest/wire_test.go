@@ -180,33 +180,6 @@ var differences = []struct {
 			return replace("BACKOFF", "FATAL")(replace("<int>30</int>", "<int>200</int>")(a))
 		},
 	},
-	{
-		"it keeps no logs", supervisor.Python, "supervisor.tailProcessStderrLog('web:sleeper', 0, 4096)",
-		func(a answer) answer {
-			return answer{a.Status, a.Type, `<?xml version='1.0'?>
-<methodResponse>
-<fault>
-<value><struct>
-<member>
-<name>faultCode</name>
-<value><int>1</int></value>
-</member>
-<member>
-<name>faultString</name>
-<value><string>UNKNOWN_METHOD</string></value>
-</member>
-</struct></value>
-</fault>
-</methodResponse>
-`}
-		},
-	},
-	{
-		"it keeps no logs", supervisor.Go, "supervisor.tailProcessStderrLog('web:sleeper', 0, 4096)",
-		func(answer) answer {
-			return answer{400, "text/plain; charset=utf-8", `rpc: can't find service "supervisor.tailProcessStderrLog"`}
-		},
-	},
 }
 
 func replace(old, new string) func(answer) answer {

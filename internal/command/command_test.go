@@ -1,0 +1,156 @@
+package command_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
+)
+
+func sh(script string) command.Command { return command.Command{Args: []string{"sh", "-c", script}} }
+
+func TestRun(t *testing.T) {
+	tests := []struct {
+		name   string
+		cmd    command.Command
+		output string
+		err    string // "" is none
+	}{
+		{"a success", sh("echo hello; echo world >&2"), "hello\nworld\n", ""},
+		{"an exit status", sh("echo no; exit 75"), "no\n", "it exited with status 75"},
+		{"a signal", sh("kill -USR1 $$"), "", "it was ended by signal 10 (user defined signal 1)"},
+		{"no such program", command.Command{Args: []string{"/no/such"}}, "", "it cannot be run: fork/exec /no/such: no such file or directory"},
+		{"an environment", command.Command{Args: []string{"sh", "-c", "echo $FACT in $PATH"}, Env: []string{"FACT=x", "PATH=/bin"}}, "x in /bin\n", ""},
+		{"nothing on standard input", sh("read x; echo $?"), "1\n", ""},
+		{"more output than is kept", command.Command{Args: []string{"sh", "-c", "echo 1234567890"}, MaxOutput: 4}, "1234\n(7 more bytes)", ""},
+		{"output that is no text", sh(`printf '\377'`), "\uFFFD", ""},
+		{"no time", command.Command{Args: []string{"sh", "-c", "echo begun; sleep 3000"}, Timeout: 200 * time.Millisecond}, "begun\n", "it took too long and was killed after 200ms"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			output, err := tt.cmd.Run(t.Context())
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			if output != tt.output || text != tt.err {
+				t.Errorf("got %q, error %q\nwant %q, error %q", output, text, tt.output, tt.err)
+			}
+		})
+	}
+}
+
+func TestErrors(t *testing.T) {
+	var exit *command.ExitError
+	if _, err := sh("exit 75").Run(t.Context()); !errors.As(err, &exit) || exit.Status != 75 || exit.Signal != 0 {
+		t.Errorf("exit 75: %#v", err)
+	}
+	if _, err := sh("kill -KILL $$").Run(t.Context()); !errors.As(err, &exit) || exit.Status != -1 || exit.Signal != syscall.SIGKILL {
+		t.Errorf("kill: %#v", err)
+	}
+	if _, err := (command.Command{Args: []string{"/no/such"}}).Run(t.Context()); !errors.Is(err, command.ErrNotRun) {
+		t.Errorf("no such program: %v", err)
+	}
+	slow := sh("sleep 3000")
+	slow.Timeout = time.Millisecond
+	if _, err := slow.Run(t.Context()); !errors.Is(err, command.ErrTimeout) {
+		t.Errorf("no time: %v", err)
+	}
+	cut := errors.New("we are ending")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cut)
+	if _, err := sh("sleep 3000").Run(ctx); !errors.Is(err, cut) {
+		t.Errorf("cut short: %v", err)
+	}
+}
+
+// TestGroupIsKilled has a program leave a child behind, which holds its output
+// open.
+func TestGroupIsKilled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	script := "sleep 3000 & echo $! > " + file + "; wait"
+	begun := time.Now()
+	c := sh(script)
+	c.Timeout = 300 * time.Millisecond
+	if _, err := c.Run(t.Context()); !errors.Is(err, command.ErrTimeout) {
+		t.Fatalf("error %v, want ErrTimeout", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); alive(pid); {
+		if time.Since(begun) > 10*time.Second {
+			t.Fatalf("the child %d lives", pid)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// alive reports whether a process runs; a zombie that nobody waits for does not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || !strings.Contains(string(stat), ") Z ")
+}
+
+// TestLeftBehindIsNotAwaited has a program end well, and leave a child behind,
+// which holds its output open.
+func TestLeftBehindIsNotAwaited(t *testing.T) {
+	begun := time.Now()
+	output, err := sh("sleep 3 & echo done").Run(t.Context())
+	if output != "done\n" || err != nil {
+		t.Errorf("got %q, error %v", output, err)
+	}
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("it took %v, and should not wait for the child", took)
+	}
+}
+
+func TestParse(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		line string
+		args []string
+		err  string
+	}{
+		{`sh -c 'echo "$1"' x\ y`, []string{"sh", "-c", `echo "$1"`, "x y"}, ""},
+		{`sh $HOME *`, []string{"sh", "$HOME", "*"}, ""},
+		{``, nil, "names no program"},
+		{`sh 'x`, nil, `"sh 'x": Unterminated single-quoted string`},
+		{`/no/such x`, nil, `"/no/such" cannot be run: stat /no/such: no such file or directory`},
+		{`no-such-program-at-all`, nil, `"no-such-program-at-all" cannot be run: executable file not found in $PATH`},
+		{plain, nil, strconv.Quote(plain) + ` cannot be run: permission denied`},
+	}
+	for _, tt := range tests {
+		args, err := command.Parse(tt.line)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if !slices.Equal(args, tt.args) || text != tt.err {
+			t.Errorf("%s: got %q, error %q; want %q, error %q", tt.line, args, text, tt.args, tt.err)
+		}
+	}
+}

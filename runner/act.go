@@ -1,0 +1,444 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+const (
+	// verifyTime is how long after its start, and after Policy.StartPeriod, a
+	// restarted process may take until all of its checks have succeeded.
+	verifyTime = 30 * time.Second
+
+	// verifyMin and verifyMax bound the pause between two looks at it, which
+	// doubles.
+	verifyMin = time.Second
+	verifyMax = 10 * time.Second
+
+	// placeRetry is when a process is looked at again for which another listener
+	// has left no place in its group.
+	placeRetry = 5 * time.Second
+)
+
+// notRunning is the cause to start a process that does not run.
+func notRunning(p supervisor.Process) cause {
+	return cause{"state", strings.TrimSuffix(fmt.Sprintf("it is %v: %s", p.State, p.Description), ": ")}
+}
+
+// join lists namespecs.
+func join(namespecs []string) string { return strings.Join(namespecs, ", ") }
+
+// resolve decides what is to be done about p now, and begins with it.
+func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
+	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
+	if r.Policy.Action.Kind == ActionAlert && p.PID != 0 {
+		rec.Action = record.Alerted
+		r.tellOnce(rec)
+		return
+	}
+	if !r.DryRun {
+		if _, err := r.open(ctx); err != nil { // which also brings what is remembered of former restarts
+			r.tellNotDone(ctx, rec, err)
+			return
+		}
+	}
+	r.mu.Lock()
+	d := r.engine.decide(time.Now(), rec.Process)
+	var free func()
+	if d.act && !r.DryRun {
+		if free = r.takePlace(&d, p); d.act {
+			r.engine.reserve(rec.Process)
+			r.acting.Go(func() { r.act(ctx, p, c, d, free) })
+		}
+	}
+	r.mu.Unlock()
+	switch {
+	case d.act && r.DryRun:
+		rec.Action = record.DryRun
+		r.tellOnce(rec)
+	case d.act, d.held == heldByAction:
+	case d.held == heldByLimit:
+		rec.Action, rec.Until = record.GivenUp, d.next
+		if r.Policy.RestartLimitThen == ThenIgnore {
+			rec.Action = record.Ignored
+		}
+		rec.Why = fmt.Sprintf("%s; it is left as it is until %s, or until supervisor_checks reset", d.why, clock(d.next))
+		r.tellOnce(rec)
+		r.wakeAt(ctx, rec.Process, d.next)
+	default:
+		rec.Action, rec.Why, rec.Until = record.Held, d.why, d.next
+		r.tellOnce(rec)
+		r.wakeAt(ctx, rec.Process, d.next)
+	}
+}
+
+// takePlace takes a place in the group of p, of those that all listeners of this
+// user share. Where there is none d is changed to wait. The lock is held.
+func (r *runner) takePlace(d *decision, p supervisor.Process) (free func()) {
+	if r.Policy.MaxUnavailable == (Share{}) || p.PID == 0 {
+		return func() {}
+	}
+	most := r.Policy.MaxUnavailable.of(r.engine.group(p.Group).size)
+	free, err := r.restarter.Place(p.Group, most)
+	if err != nil {
+		*d = decision{held: heldByPlaces, next: time.Now().Add(placeRetry),
+			why: fmt.Sprintf("no more than %d of %s may be down at once, and other listeners of ours have taken that: %v", most, p.Group, err)}
+	}
+	return free
+}
+
+// wakeAt has a process that is held looked at again at some time, unless that is
+// zero or it is to be looked at earlier already.
+func (r *runner) wakeAt(ctx context.Context, namespec string, at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending {
+		return
+	}
+	if timer := r.wakes[namespec]; timer != nil {
+		timer.Stop()
+	}
+	r.wakes[namespec] = time.AfterFunc(max(0, time.Until(at)), func() { r.recheck(ctx, namespec) })
+}
+
+// recheck looks at a process again out of turn, since it may now be acted on.
+func (r *runner) recheck(ctx context.Context, namespec string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.wakes, namespec)
+	if r.ending {
+		return
+	}
+	r.checking.Go(func() {
+		p, err := r.client.Process(ctx, namespec)
+		r.mu.Lock()
+		check := err == nil && p.State == supervisor.Running && r.busy[namespec] == 0 && !r.engine.known(namespec).acting
+		if check {
+			r.busy[namespec] = 1
+		}
+		r.mu.Unlock()
+		switch {
+		case check:
+			r.checkOne(ctx, p, nil)
+		case err == nil && r.revives(p):
+			r.resolve(ctx, p, notRunning(p))
+		}
+		r.passOn(ctx, p.Group)
+	})
+}
+
+func (r *runner) revives(p supervisor.Process) bool {
+	for _, state := range r.Policy.Revive {
+		if p.State == state {
+			return true
+		}
+	}
+	return false
+}
+
+// passOn has the next process of a group looked at that waits for a place, if
+// there is one.
+func (r *runner) passOn(ctx context.Context, group string) {
+	if r.Policy.MaxUnavailable == (Share{}) {
+		return
+	}
+	r.mu.Lock()
+	var next []string
+	if len(r.engine.down(group)) < r.Policy.MaxUnavailable.of(r.engine.group(group).size) {
+		next = r.engine.waiting(group)
+	}
+	r.mu.Unlock()
+	for _, namespec := range next {
+		r.recheck(ctx, namespec)
+	}
+}
+
+// act does what is to be done about p.
+func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decision, free func()) {
+	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
+	if d.trial {
+		rec.Why = "a trial"
+	}
+	works, err := r.carryOut(ctx, p, rec, d)
+	free()
+	r.mu.Lock()
+	next, end := r.engine.release(time.Now(), rec.Process, works)
+	if panic := r.engine.group(p.Group).panic; panic != nil && ctx.Err() == nil {
+		told := record.Record{Kind: record.Group, Group: p.Group, Process: rec.Process, Check: panic.check}
+		switch end {
+		case trialHelped:
+			told.Action = record.Helped
+			r.tellLocked(told)
+		case trialDidNot:
+			told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(panic.next)
+			r.tellLocked(told)
+		}
+	}
+	r.mu.Unlock()
+	if err != nil {
+		r.tellNotDone(ctx, rec, err)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for _, namespec := range next {
+		r.recheck(ctx, namespec)
+	}
+}
+
+// carryOut does it, and reports whether p works now, as far as that is looked at.
+func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.Record, d decision) (works bool, err error) {
+	restarter, err := r.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	begun := time.Now()
+	plan := supervisor.Plan{Tell: func(s supervisor.Step) { r.tellStep(ctx, s, rec, begun) }}
+	switch {
+	case d.stop || r.Policy.Action.Kind == ActionStop && p.PID != 0:
+		return false, r.halt(ctx, restarter, p, rec, d)
+	case p.PID == 0:
+		plan.Before = func(ctx context.Context) error { return r.before(ctx, p, rec) }
+		after, err := restarter.Start(ctx, p, plan)
+		return r.afterwards(ctx, after, rec, begun, err)
+	case r.Policy.Action.Kind == ActionRestart:
+		if r.Policy.Hooks.BeforeRestart != nil || r.Policy.Evidence.wanted() {
+			plan.Before = func(ctx context.Context) error { return r.before(ctx, p, rec) }
+			if r.Policy.Evidence.Signal != "" {
+				plan.MayEnd = r.Policy.Evidence.takes() + r.Policy.Hooks.timeout()
+			}
+		}
+		after, err := restarter.Restart(ctx, p, plan)
+		return r.afterwards(ctx, after, rec, begun, err)
+	}
+	err = restarter.Act(ctx, p, func(ctx context.Context) error {
+		r.commit(rec.Process)
+		return r.other(ctx, p, rec)
+	})
+	r.mu.Lock()
+	r.engine.acted(time.Now(), rec.Process)
+	r.mu.Unlock()
+	return false, err
+}
+
+// other does what is neither a restart nor a stop.
+func (r *runner) other(ctx context.Context, p supervisor.Process, rec record.Record) error {
+	switch a := r.Policy.Action; a.Kind {
+	case ActionSignal:
+		rec.Action, rec.Why = record.Signalled, a.Signal
+		r.tell(rec)
+		return r.client.Signal(ctx, rec.Process, a.Signal)
+	case ActionExec:
+		output, err := command.Command{Args: a.Command, Env: r.facts(rec, "action"), Timeout: r.Policy.Hooks.Timeout}.Run(ctx)
+		rec.Action, rec.Why = record.Executed, outcomeOf(a.Command, output, err)
+		r.tell(rec)
+		return nil
+	case ActionShutdown:
+		rec.Action = record.Shutdown
+		r.tell(rec)
+		return r.client.Shutdown(ctx)
+	}
+	return nil
+}
+
+// halt stops p for good.
+func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p supervisor.Process, rec record.Record, d decision) error {
+	begun := time.Now()
+	rec.Why = d.why
+	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
+		if s.Name == supervisor.StepStopping {
+			rec.Action = record.Halting
+			r.tell(rec)
+			return
+		}
+		r.tellStep(ctx, s, rec, begun)
+	}}
+	if err := restarter.Stop(ctx, p, plan); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.engine.known(rec.Process)
+	s.stopped = true
+	r.save()
+	rec.Action, rec.Seconds = record.Halted, time.Since(begun).Seconds()
+	r.tellLocked(rec)
+	return nil
+}
+
+// commit counts an act, and writes that down before it happens.
+func (r *runner) commit(namespec string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.engine.known(namespec).counted {
+		r.engine.commit(time.Now(), namespec)
+		r.save()
+	}
+}
+
+// afterwards sees to it that a process which runs again works, where that is
+// wanted, and tells.
+func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec record.Record, begun time.Time, err error) (works bool, _ error) {
+	r.forget("restart " + rec.Process)
+	r.mu.Lock()
+	if s := r.engine.known(rec.Process); s.counted {
+		s.lastAct = time.Now()
+		r.save()
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	r.forget("no restart " + rec.Process)
+	if r.Policy.MaxUnavailable == (Share{}) && r.Policy.PanicThreshold == 0 && r.Policy.Hooks.AfterRestart == nil {
+		return true, nil
+	}
+	doubt := r.verify(ctx, p)
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	rec.Action, rec.NewPID, rec.Seconds = record.Verified, p.PID, time.Since(begun).Seconds()
+	if doubt != nil {
+		rec.Action, rec.Why = record.Doubtful, doubt.Error()
+	}
+	r.tell(rec)
+	r.hook(ctx, "after-restart", r.Policy.Hooks.AfterRestart, rec)
+	return doubt == nil, nil
+}
+
+// verify runs the checks of p, which has just been started, until all of them have
+// succeeded, and returns what was wrong when there is no time left.
+func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error) {
+	deadline := time.Now().Add(r.Policy.StartPeriod + verifyTime)
+	for pause := verifyMin; ; pause = min(2*pause, verifyMax) {
+		if doubt = r.succeeds(ctx, p); doubt == nil || ctx.Err() != nil {
+			return doubt
+		}
+		if time.Now().Add(pause).After(deadline) {
+			return doubt
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		now, err := r.client.Process(ctx, p.Namespec())
+		switch {
+		case err != nil: // it may be able to tell the next time
+		case !now.SameRun(p):
+			return &supervisor.ChangedError{Now: now}
+		default:
+			p = now
+		}
+	}
+}
+
+// succeeds runs the checks of p and returns why not all of them are healthy. One
+// that can only tell in later rounds is passed over.
+func (r *runner) succeeds(ctx context.Context, p supervisor.Process) error {
+	select {
+	case r.limit <- struct{}{}:
+		defer func() { <-r.limit }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, c := range r.Checks {
+		begun := time.Now()
+		result := r.look(ctx, c, p)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.note(p, c.Name(), result, time.Since(begun), false)
+		if result.Status != checks.Healthy && !errors.Is(result.Err, checks.ErrNotYet) {
+			return fmt.Errorf("%s: %s", c.Name(), why(result))
+		}
+	}
+	return nil
+}
+
+// tellNotDone tells why nothing was done about a process.
+func (r *runner) tellNotDone(ctx context.Context, rec record.Record, err error) {
+	var changed *supervisor.ChangedError
+	var open *supervisor.OpenError
+	switch {
+	case errors.As(err, &open):
+		rec.Action = record.LeftOpen
+	case errors.Is(err, errVetoed):
+		rec.Action = record.Vetoed
+		r.tellOnce(rec)
+		return
+	case errors.As(err, &changed), errors.Is(err, supervisor.ErrBusy), errors.Is(err, supervisor.ErrShuttingDown), ctx.Err() != nil:
+		rec.Action = record.Skipped
+	default:
+		rec.Action = record.Failed
+	}
+	rec.Why, rec.Reason = "", err.Error()
+	r.tellOnce(rec)
+}
+
+// tellStep records a step of what is done about a process, and does what belongs
+// there.
+func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Record, begun time.Time) {
+	switch s.Name {
+	case supervisor.StepStopping:
+		r.commit(rec.Process)
+		rec.Action = record.Stopping
+		r.mu.Lock()
+		if rec.Evidence = r.evidence[rec.Process]; rec.Evidence != nil && rec.Evidence.Folder != "" {
+			rec.Why = strings.TrimPrefix(rec.Why+", evidence in "+rec.Evidence.Folder, ", ")
+		}
+		delete(r.evidence, rec.Process)
+		r.tellLocked(rec)
+		r.mu.Unlock()
+		return
+	case supervisor.StepStarting:
+		if rec.PID == 0 && rec.Check != "" { // a process that did not run
+			r.commit(rec.Process)
+			rec.Action = record.Reviving
+			r.tell(rec)
+			return
+		}
+		r.hook(ctx, "after-stop", r.Policy.Hooks.AfterStop, rec)
+	}
+	r.tellProgress(s, begun)
+}
+
+// tellProgress records a step of a restart that began at begun, if that is known.
+func (r *runner) tellProgress(s supervisor.Step, begun time.Time) {
+	rec := record.Record{Kind: record.Restart, Process: s.Process.Namespec(), PID: s.Process.PID, NewPID: s.PID}
+	if !begun.IsZero() {
+		rec.Seconds = time.Since(begun).Seconds()
+	}
+	switch s.Name {
+	case supervisor.StepStarting:
+		rec.Action = record.Starting
+	case supervisor.StepRunning:
+		rec.Action = record.Running
+		r.forget("restart " + rec.Process)
+	case supervisor.StepResumed:
+		rec.Action = record.Resumed
+	case supervisor.StepRetry:
+		r.mu.Lock()
+		tell, _ := r.recur("restart "+rec.Process, s.Err.Error())
+		r.mu.Unlock()
+		if !tell {
+			return
+		}
+		rec.Action, rec.Reason = record.Retrying, s.Err.Error()
+		if s.Pause > 0 {
+			rec.Reason += fmt.Sprintf("; trying again in %v, then at longer intervals", s.Pause)
+		}
+	}
+	r.tell(rec)
+}

@@ -1,0 +1,503 @@
+package runner
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// engine decides what is done about processes. It looks at nothing, does
+// nothing and knows no clock: it is told what checks find and what comes of
+// restarts, and at what time. It is for one goroutine at a time.
+type engine struct {
+	policy   Policy
+	random   func(time.Duration) time.Duration // of a jitter; less than it
+	subjects map[string]*subject               // by namespec
+	groups   map[string]*group
+	pauses   []pause
+}
+
+func newEngine(p Policy) *engine {
+	return &engine{
+		policy:   p,
+		random:   rand.N[time.Duration],
+		subjects: make(map[string]*subject),
+		groups:   make(map[string]*group),
+	}
+}
+
+// subject is what is known of one process.
+type subject struct {
+	process supervisor.Process // as it was last looked at; the rules are about this run
+	rules   map[string]*rule   // by check
+
+	acts     []time.Time // when it was acted on, as far as RestartLimit counts it
+	level    int         // of the backoff: how often it was acted on since it was last stable
+	lastAct  time.Time   // when the last of them ended
+	wellFrom time.Time   // since when nothing has been found wrong with it; zero before and after
+
+	acting  bool      // it is being acted on, or has not yet been found to work after that
+	counted bool      // and that is among acts
+	stopped bool      // we have stopped it, for good
+	spread  time.Time // when its turn comes, within the jitter; zero when it has none
+}
+
+// rule is what is known of one check of the run of a process.
+type rule struct {
+	status    checks.Status // what it has been found to be, by the thresholds
+	failures  []bool        // of the last results, the oldest first
+	successes int           // in a row
+	settled   bool          // it has succeeded, which ends the start period
+}
+
+// group is what is known of the processes of one group.
+type group struct {
+	size    int
+	waiting []string // namespecs that wait for a place, the longest first
+	panic   *panicked
+}
+
+// panicked is a group of which too much fails at once.
+type panicked struct {
+	check       string
+	failing, of int
+	trial       string    // the namespec of the process that is restarted as a trial; "" when there is none
+	helped      bool      // a trial has
+	next        time.Time // when another may be made
+	trials      int
+}
+
+// pause holds the actions on some processes.
+type pause struct {
+	Selector string    `json:"selector"` // "web:a", "web:*", "*"
+	Until    time.Time `json:"until"`
+}
+
+func (p pause) covers(namespec string) bool {
+	if p.Selector == "*" {
+		return true
+	}
+	group, name := supervisor.SplitNamespec(namespec)
+	return selector{group: selectorGroup(p.Selector), name: selectorName(p.Selector)}.matches(supervisor.Process{Group: group, Name: name})
+}
+
+func selectorGroup(text string) string { group, _ := supervisor.SplitNamespec(text); return group }
+func selectorName(text string) string {
+	_, name := supervisor.SplitNamespec(text)
+	return cmp.Or(name, "*")
+}
+
+// subject returns what is known of a process, of this run of it.
+func (e *engine) subject(p supervisor.Process) *subject {
+	s := e.known(p.Namespec())
+	if !s.process.SameRun(p) {
+		s.rules = make(map[string]*rule)
+		s.spread = time.Time{}
+		if p.PID != 0 {
+			s.stopped = false // somebody has started it
+		}
+	}
+	s.process = p
+	return s
+}
+
+func (e *engine) known(namespec string) *subject {
+	s := e.subjects[namespec]
+	if s == nil {
+		s = &subject{rules: make(map[string]*rule)}
+		e.subjects[namespec] = s
+	}
+	return s
+}
+
+func (e *engine) group(name string) *group {
+	g := e.groups[name]
+	if g == nil {
+		g = new(group)
+		e.groups[name] = g
+	}
+	return g
+}
+
+// roll says which processes there are: all of supervisord's, as far as they are
+// known, and those that are watched. What is neither is forgotten.
+func (e *engine) roll(all, watched []supervisor.Process) {
+	sizes := make(map[string]int)
+	for _, p := range all {
+		sizes[p.Group]++
+	}
+	for name, size := range sizes {
+		e.group(name).size = size
+	}
+	there := make(map[string]bool, len(watched))
+	for _, p := range watched {
+		there[p.Namespec()] = true
+		if s := e.subjects[p.Namespec()]; s != nil && !s.acting {
+			e.subject(p)
+		}
+	}
+	for namespec, s := range e.subjects {
+		if !there[namespec] && !s.acting {
+			delete(e.subjects, namespec)
+		}
+	}
+}
+
+// judgement is what a result comes to.
+type judgement struct {
+	status checks.Status // of the rule
+	count  string        // how far the thresholds are: "2 of 3"; "" where there is nothing to count
+	due    bool          // something is to be done about the process
+	turned bool          // the rule has another status, or another count on its way there
+}
+
+// observe takes in what a check has found of a process.
+func (e *engine) observe(now time.Time, p supervisor.Process, check string, found checks.Status) judgement {
+	s := e.subject(p)
+	r := s.rules[check]
+	if r == nil {
+		r = new(rule)
+		s.rules[check] = r
+	}
+	switch found {
+	case checks.Healthy:
+		return e.succeeded(now, s, r)
+	case checks.Unhealthy:
+		return e.failed(now, s, r)
+	}
+	return judgement{status: r.status}
+}
+
+func (e *engine) succeeded(now time.Time, s *subject, r *rule) judgement {
+	before := r.status
+	hadFailed := r.count() > 0
+	r.settled = true
+	r.push(false, e.policy.FailureThreshold.results())
+	r.successes++
+	if r.status == checks.Unhealthy && r.successes < e.policy.SuccessThreshold {
+		return judgement{status: r.status, count: fmt.Sprintf("%d of %d successes", r.successes, e.policy.SuccessThreshold), turned: true}
+	}
+	if r.status == checks.Unhealthy {
+		r.failures = nil
+	}
+	r.status = checks.Healthy
+	if s.wellFrom.IsZero() && !slices.ContainsFunc(slices.Collect(maps.Values(s.rules)), func(r *rule) bool { return r.status == checks.Unhealthy }) {
+		s.wellFrom = now
+	}
+	return judgement{status: r.status, turned: before != checks.Healthy || hadFailed && r.count() == 0}
+}
+
+func (e *engine) failed(now time.Time, s *subject, r *rule) judgement {
+	r.successes = 0
+	t := e.policy.FailureThreshold
+	if !r.settled && s.process.Uptime < e.policy.StartPeriod {
+		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(e.policy.StartPeriod))}
+	}
+	r.push(true, t.results())
+	j := judgement{turned: r.status != checks.Unhealthy}
+	if r.count() >= t.Failures {
+		r.status = checks.Unhealthy
+	}
+	j.status = r.status
+	if r.status == checks.Unhealthy {
+		j.due = true
+		if !s.wellFrom.IsZero() && e.policy.Backoff.Initial > 0 && now.Sub(s.wellFrom) >= e.policy.Backoff.ResetAfter {
+			s.level = 0
+		}
+		s.wellFrom = time.Time{}
+	}
+	if t.results() > 1 && j.turned {
+		j.count = fmt.Sprintf("%d of %d", r.count(), t.Failures)
+		if t.Of > t.Failures {
+			j.count += fmt.Sprintf(" in the last %d", t.Of)
+		}
+	}
+	return j
+}
+
+func (r *rule) push(failure bool, most int) {
+	r.failures = append(r.failures, failure)
+	if len(r.failures) > most {
+		r.failures = r.failures[len(r.failures)-most:]
+	}
+}
+
+func (r *rule) count() (n int) {
+	for _, failure := range r.failures {
+		if failure {
+			n++
+		}
+	}
+	return n
+}
+
+// Reasons for which nothing is done about a process for now.
+const (
+	heldByAction = "action"  // it is being acted on already
+	heldByPause  = "pause"   // somebody has said so
+	heldByLimit  = "limit"   // RestartLimit
+	heldByPauses = "backoff" // Backoff
+	heldByJitter = "jitter"  // Jitter
+	heldByPanic  = "panic"   // PanicThreshold
+	heldByPlaces = "places"  // MaxUnavailable
+)
+
+// decision is what is to be done about a process for which something is due.
+type decision struct {
+	act   bool
+	stop  bool // it is to be stopped for good
+	trial bool // and it is one for its group
+
+	held string    // one of the above, if act is false
+	why  string    // in words
+	next time.Time // when to look at it again; zero when that depends on others
+}
+
+// decide says what is to be done about a process. reserve must follow if that is
+// to act.
+func (e *engine) decide(now time.Time, namespec string) decision {
+	s := e.known(namespec)
+	exceeded := decision{}
+	if s.acting {
+		return decision{held: heldByAction, why: "it is being acted on"}
+	}
+	for _, p := range e.pauses {
+		if p.covers(namespec) && now.Before(p.Until) {
+			return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(p.Until)), next: p.Until}
+		}
+	}
+	if l := e.policy.RestartLimit; l.Restarts > 0 {
+		s.acts = slices.DeleteFunc(s.acts, func(at time.Time) bool { return now.Sub(at) >= l.Within })
+		if len(s.acts) >= l.Restarts {
+			next := s.acts[len(s.acts)-l.Restarts].Add(l.Within)
+			exceeded = decision{held: heldByLimit, next: next, why: fmt.Sprintf("the restart limit of %v is reached", l)}
+			if e.policy.RestartLimitThen != ThenStop || s.process.PID == 0 {
+				return exceeded
+			}
+			exceeded.act, exceeded.stop, exceeded.held = true, true, ""
+		}
+	}
+	if exceeded.stop {
+		// neither backoff nor jitter put that off
+	} else if held := e.later(now, s); held.held != "" {
+		return held
+	}
+	g := e.group(s.process.Group)
+	if held := e.byGroup(now, namespec, s, g); held.held != "" {
+		return held
+	}
+	if exceeded.stop {
+		return exceeded
+	}
+	return decision{act: true, trial: g.panic != nil && !g.panic.helped}
+}
+
+// later says whether a restart is due only at a later time.
+func (e *engine) later(now time.Time, s *subject) decision {
+	if pause := e.policy.Backoff.pause(s.level); pause > 0 {
+		if next := s.lastAct.Add(pause); now.Before(next) {
+			return decision{held: heldByPauses, next: next,
+				why: fmt.Sprintf("the pause after restart %d is %s, until %s", s.level, short(pause), clock(next))}
+		}
+	}
+	if e.policy.Jitter > 0 {
+		if s.spread.IsZero() {
+			s.spread = now.Add(e.random(e.policy.Jitter))
+		}
+		if now.Before(s.spread) {
+			return decision{held: heldByJitter, next: s.spread,
+				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(e.policy.Jitter), clock(s.spread))}
+		}
+	}
+	return decision{}
+}
+
+// byGroup says whether the rest of the group holds what is due.
+func (e *engine) byGroup(now time.Time, namespec string, s *subject, g *group) decision {
+	if p := g.panic; p != nil && !p.helped {
+		switch {
+		case p.trial != "":
+			return decision{held: heldByPanic, why: fmt.Sprintf("%s, and %s is restarted as a trial", p, p.trial)}
+		case now.Before(p.next):
+			return decision{held: heldByPanic, next: p.next,
+				why: fmt.Sprintf("%s, and a trial did not help: another is made after %s", p, clock(p.next))}
+		}
+	}
+	if e.policy.MaxUnavailable != (Share{}) && s.process.PID != 0 { // what does not run can only become available
+		most := e.policy.MaxUnavailable.of(g.size)
+		if down := e.down(s.process.Group); len(down) >= most {
+			if !slices.Contains(g.waiting, namespec) {
+				g.waiting = append(g.waiting, namespec)
+			}
+			return decision{held: heldByPlaces,
+				why: fmt.Sprintf("no more than %d of %s may be down at once: waits for %s", most, s.process.Group, list(down))}
+		}
+	}
+	return decision{}
+}
+
+// String says what happens.
+func (p *panicked) String() string {
+	return fmt.Sprintf("%d of %d fail %s at once, so that the cause is probably shared", p.failing, p.of, p.check)
+}
+
+// list names some of many.
+func list(namespecs []string) string {
+	const enough = 3
+	if len(namespecs) > enough {
+		return fmt.Sprintf("%s and %d more", join(namespecs[:enough]), len(namespecs)-enough)
+	}
+	return join(namespecs)
+}
+
+// clock writes a time of day as the log's times are written.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
+
+// down returns the processes of a group that are down through us.
+func (e *engine) down(group string) (namespecs []string) {
+	for namespec, s := range e.subjects {
+		if s.process.Group == group && (s.acting && s.process.PID != 0 || s.stopped) {
+			namespecs = append(namespecs, namespec)
+		}
+	}
+	slices.Sort(namespecs)
+	return namespecs
+}
+
+// reserve says that a process is about to be acted on, which takes a place of its
+// group.
+func (e *engine) reserve(namespec string) {
+	s := e.known(namespec)
+	s.acting, s.counted = true, false
+	g := e.group(s.process.Group)
+	g.leave(namespec)
+	if g.panic != nil && !g.panic.helped {
+		g.panic.trial = namespec
+	}
+}
+
+func (g *group) leave(namespec string) {
+	g.waiting = slices.DeleteFunc(g.waiting, func(other string) bool { return other == namespec })
+}
+
+// commit says that a process is acted on now, which counts.
+func (e *engine) commit(now time.Time, namespec string) {
+	s := e.known(namespec)
+	s.counted = true
+	if e.policy.RestartLimit.Restarts > 0 {
+		s.acts = append(s.acts, now)
+	}
+	if e.policy.Backoff.Initial > 0 {
+		s.level++
+	}
+	s.lastAct = now
+	s.spread = time.Time{}
+}
+
+// acted says that a process has been acted on, and that nothing is to be seen of
+// that any more but that it works.
+func (e *engine) acted(now time.Time, namespec string) {
+	if s := e.known(namespec); s.counted {
+		s.lastAct = now
+		for _, r := range s.rules {
+			*r = rule{settled: r.settled} // what was found before does not count twice
+		}
+	}
+}
+
+// trialEnd is what has come of a trial.
+type trialEnd int
+
+const (
+	noTrial trialEnd = iota
+	trialHelped
+	trialDidNot
+)
+
+// release ends what reserve began. works says that the process has been found to
+// work since. It returns the processes that may be acted on now and could not
+// before, those first that waited first, and what came of a trial, if it was one.
+func (e *engine) release(now time.Time, namespec string, works bool) (next []string, end trialEnd) {
+	s := e.known(namespec)
+	s.acting = false
+	g := e.group(s.process.Group)
+	if p := g.panic; p != nil && (p.trial == namespec || p.helped) {
+		p.trial = ""
+		switch {
+		case works && !p.helped:
+			p.helped, end = true, trialHelped
+			next = e.dueIn(s.process.Group)
+		case !works && s.counted:
+			p.helped, end = false, trialDidNot
+			p.trials++
+			b := e.policy.Backoff
+			b.Initial = cmp.Or(b.Initial, trialPause)
+			p.next = now.Add(b.pause(p.trials))
+		}
+	}
+	return append(next, e.waiting(s.process.Group)...), end
+}
+
+// trialPause is the pause after the first trial that did not help when there is no
+// Policy.Backoff.
+const trialPause = 10 * time.Second
+
+// waiting returns the first of those that wait for a place, if there is one.
+func (e *engine) waiting(group string) []string {
+	g := e.group(group)
+	if len(g.waiting) == 0 {
+		return nil
+	}
+	first := g.waiting[0]
+	g.waiting = g.waiting[1:]
+	return []string{first}
+}
+
+// dueIn returns the processes of a group for which something is due.
+func (e *engine) dueIn(group string) (namespecs []string) {
+	for namespec, s := range e.subjects {
+		if s.process.Group != group || s.acting {
+			continue
+		}
+		for _, r := range s.rules {
+			if r.status == checks.Unhealthy {
+				namespecs = append(namespecs, namespec)
+				break
+			}
+		}
+	}
+	slices.Sort(namespecs)
+	return namespecs
+}
+
+// assess takes in how a group has fared in a round: how many of its processes were
+// looked at, and how many of them failed each check. It says whether a panic
+// began, or ended.
+func (e *engine) assess(group string, looked int, failed map[string]int) (began, ended *panicked) {
+	if e.policy.PanicThreshold == 0 || looked == 0 {
+		return nil, nil
+	}
+	g := e.group(group)
+	worst := ""
+	for _, check := range slices.Sorted(maps.Keys(failed)) {
+		if worst == "" || failed[check] > failed[worst] {
+			worst = check
+		}
+	}
+	if float64(failed[worst])*100 <= e.policy.PanicThreshold*float64(looked) {
+		ended, g.panic = g.panic, nil
+		return nil, ended
+	}
+	if g.panic == nil {
+		g.panic = new(panicked)
+		began = g.panic
+	}
+	g.panic.check, g.panic.failing, g.panic.of = worst, failed[worst], looked
+	return began, nil
+}

@@ -1,0 +1,109 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// vetoStatus is the exit status with which Hooks.BeforeRestart asks for no
+// restart this time: EX_TEMPFAIL of sysexits.h.
+const vetoStatus = 75
+
+// errVetoed is why there is no restart then.
+var errVetoed = errors.New("the hook before the restart does not want it now")
+
+func (h Hooks) timeout() time.Duration { return cmp.Or(h.Timeout, command.DefaultTimeout) }
+
+// before does what comes before a restart, under its lock: the hook, which can
+// veto it, and the evidence, which cannot.
+func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Record) error {
+	err := r.hook(ctx, "before-restart", r.Policy.Hooks.BeforeRestart, rec)
+	var exit *command.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &exit) && exit.Status == vetoStatus:
+		return errVetoed
+	}
+	if p.PID != 0 && r.Policy.Evidence.wanted() {
+		r.commit(rec.Process)
+		r.collect(ctx, p, rec)
+	}
+	return nil
+}
+
+// hook runs a hook, if there is one, and tells what came of it.
+func (r *runner) hook(ctx context.Context, name string, args []string, rec record.Record) error {
+	if args == nil {
+		return nil
+	}
+	output, err := command.Command{Args: args, Env: r.facts(rec, name), Timeout: r.Policy.Hooks.Timeout}.Run(ctx)
+	var exit *command.ExitError
+	vetoed := errors.As(err, &exit) && exit.Status == vetoStatus && name == "before-restart"
+	if err != nil && !vetoed && ctx.Err() == nil {
+		rec.Action, rec.Why = record.Hooked, "the hook "+name+": "+outcomeOf(args, output, err)
+		r.tell(rec)
+	} else {
+		for line := range strings.Lines(output) {
+			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, printable(line)), "process", rec.Process)
+		}
+	}
+	return err
+}
+
+// outcomeOf tells in words what a program came to.
+func outcomeOf(args []string, output string, err error) string {
+	text := filepath.Base(args[0])
+	if err == nil {
+		text += " succeeded"
+	} else {
+		text += ": " + err.Error()
+	}
+	if output = strings.TrimSpace(output); output != "" {
+		text += "; it says: " + printable(output)
+	}
+	return text
+}
+
+// printable makes what a program wrote fit for one line of a log.
+func printable(text string) string {
+	const enough = 1000
+	text = strings.TrimSpace(text)
+	if len(text) > enough {
+		text = text[:enough] + "…"
+	}
+	quoted := strconv.Quote(text)
+	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
+}
+
+// facts are what a program is told in its environment.
+func (r *runner) facts(rec record.Record, hook string) []string {
+	group, name := supervisor.SplitNamespec(rec.Process)
+	facts := map[string]string{
+		"HOOK":     hook,
+		"LISTENER": r.Name,
+		"PROCESS":  rec.Process,
+		"GROUP":    group,
+		"NAME":     name,
+		"PID":      strconv.Itoa(rec.PID),
+		"NEW_PID":  strconv.Itoa(rec.NewPID),
+		"CHECK":    rec.Check,
+		"REASON":   rec.Reason,
+		"STATUS":   map[string]string{record.Verified: "healthy", record.Doubtful: "unhealthy"}[rec.Action],
+	}
+	var env []string
+	for key, value := range facts {
+		env = append(env, "SUPERVISOR_CHECK_"+key+"="+strings.ReplaceAll(value, "\x00", ""))
+	}
+	return env
+}
