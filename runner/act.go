@@ -59,6 +59,9 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 			r.acting.Go(func() { r.act(ctx, p, c, d, free) })
 		}
 	}
+	if !d.act {
+		r.engine.hold(rec.Process, d)
+	}
 	r.mu.Unlock()
 	switch {
 	case d.act && r.DryRun:
@@ -325,11 +328,12 @@ func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error)
 		if doubt = r.succeeds(ctx, p); doubt == nil || ctx.Err() != nil {
 			return doubt
 		}
-		if time.Now().Add(pause).After(deadline) {
+		left := time.Until(deadline)
+		if left <= 0 {
 			return doubt
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(min(pause, left)):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -187,6 +187,7 @@ func (e *engine) succeeded(now time.Time, s *subject, r *rule) judgement {
 		r.failures = nil
 	}
 	r.status = checks.Healthy
+	s.spread = time.Time{}
 	if s.wellFrom.IsZero() && !slices.ContainsFunc(slices.Collect(maps.Values(s.rules)), func(r *rule) bool { return r.status == checks.Unhealthy }) {
 		s.wellFrom = now
 	}
@@ -259,23 +260,20 @@ type decision struct {
 	next time.Time // when to look at it again; zero when that depends on others
 }
 
-// decide says what is to be done about a process. reserve must follow if that is
-// to act.
+// decide says what is to be done about a process. If that is to act, reserve must
+// follow, and else hold. It changes nothing.
 func (e *engine) decide(now time.Time, namespec string) decision {
 	s := e.known(namespec)
 	exceeded := decision{}
 	if s.acting {
 		return decision{held: heldByAction, why: "it is being acted on"}
 	}
-	for _, p := range e.pauses {
-		if p.covers(namespec) && now.Before(p.Until) {
-			return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(p.Until)), next: p.Until}
-		}
+	if until := e.pausedUntil(now, namespec); !until.IsZero() {
+		return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(until)), next: until}
 	}
 	if l := e.policy.RestartLimit; l.Restarts > 0 {
-		s.acts = slices.DeleteFunc(s.acts, func(at time.Time) bool { return now.Sub(at) >= l.Within })
-		if len(s.acts) >= l.Restarts {
-			next := s.acts[len(s.acts)-l.Restarts].Add(l.Within)
+		if acts := s.counting(now, l.Within); len(acts) >= l.Restarts {
+			next := acts[len(acts)-l.Restarts].Add(l.Within)
 			exceeded = decision{held: heldByLimit, next: next, why: fmt.Sprintf("the restart limit of %v is reached", l)}
 			if e.policy.RestartLimitThen != ThenStop || s.process.PID == 0 {
 				return exceeded
@@ -289,13 +287,24 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 		return held
 	}
 	g := e.group(s.process.Group)
-	if held := e.byGroup(now, namespec, s, g); held.held != "" {
+	if held := e.byGroup(now, s, g); held.held != "" {
 		return held
 	}
 	if exceeded.stop {
 		return exceeded
 	}
 	return decision{act: true, trial: g.panic != nil && !g.panic.helped}
+}
+
+// pausedUntil returns the end of the longest pause that covers a process; zero
+// when there is none.
+func (e *engine) pausedUntil(now time.Time, namespec string) (until time.Time) {
+	for _, p := range e.pauses {
+		if p.covers(namespec) && now.Before(p.Until) && p.Until.After(until) {
+			until = p.Until
+		}
+	}
+	return until
 }
 
 // later says whether a restart is due only at a later time.
@@ -307,19 +316,20 @@ func (e *engine) later(now time.Time, s *subject) decision {
 		}
 	}
 	if e.policy.Jitter > 0 {
-		if s.spread.IsZero() {
-			s.spread = now.Add(e.random(e.policy.Jitter))
+		turn := s.spread
+		if turn.IsZero() {
+			turn = now.Add(e.random(e.policy.Jitter))
 		}
-		if now.Before(s.spread) {
-			return decision{held: heldByJitter, next: s.spread,
-				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(e.policy.Jitter), clock(s.spread))}
+		if now.Before(turn) {
+			return decision{held: heldByJitter, next: turn,
+				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(e.policy.Jitter), clock(turn))}
 		}
 	}
 	return decision{}
 }
 
 // byGroup says whether the rest of the group holds what is due.
-func (e *engine) byGroup(now time.Time, namespec string, s *subject, g *group) decision {
+func (e *engine) byGroup(now time.Time, s *subject, g *group) decision {
 	if p := g.panic; p != nil && !p.helped {
 		switch {
 		case p.trial != "":
@@ -332,14 +342,33 @@ func (e *engine) byGroup(now time.Time, namespec string, s *subject, g *group) d
 	if e.policy.MaxUnavailable != (Share{}) && s.process.PID != 0 { // what does not run can only become available
 		most := e.policy.MaxUnavailable.of(g.size)
 		if down := e.down(s.process.Group); len(down) >= most {
-			if !slices.Contains(g.waiting, namespec) {
-				g.waiting = append(g.waiting, namespec)
-			}
 			return decision{held: heldByPlaces,
 				why: fmt.Sprintf("no more than %d of %s may be down at once: waits for %s", most, s.process.Group, list(down))}
 		}
 	}
 	return decision{}
+}
+
+// hold notes that a process is held: when its turn is, or that it waits for a
+// place.
+func (e *engine) hold(namespec string, d decision) {
+	s := e.known(namespec)
+	g := e.group(s.process.Group)
+	switch {
+	case d.held == heldByJitter:
+		s.spread = d.next
+	case d.held == heldByPlaces && d.next.IsZero() && !slices.Contains(g.waiting, namespec):
+		g.waiting = append(g.waiting, namespec)
+	}
+}
+
+// counting returns when the process was acted on within a time, the oldest first.
+func (s *subject) counting(now time.Time, within time.Duration) []time.Time {
+	i := slices.IndexFunc(s.acts, func(at time.Time) bool { return now.Sub(at) < within })
+	if i < 0 {
+		return nil
+	}
+	return s.acts[i:]
 }
 
 // String says what happens.
@@ -390,8 +419,8 @@ func (g *group) leave(namespec string) {
 func (e *engine) commit(now time.Time, namespec string) {
 	s := e.known(namespec)
 	s.counted = true
-	if e.policy.RestartLimit.Restarts > 0 {
-		s.acts = append(s.acts, now)
+	if l := e.policy.RestartLimit; l.Restarts > 0 {
+		s.acts = append(slices.Clone(s.counting(now, l.Within)), now)
 	}
 	if e.policy.Backoff.Initial > 0 {
 		s.level++
@@ -432,7 +461,7 @@ func (e *engine) release(now time.Time, namespec string, works bool) (next []str
 		switch {
 		case works && !p.helped:
 			p.helped, end = true, trialHelped
-			next = e.dueIn(s.process.Group)
+			next = e.due(s.process.Group)
 		case !works && s.counted:
 			p.helped, end = false, trialDidNot
 			p.trials++
@@ -459,10 +488,11 @@ func (e *engine) waiting(group string) []string {
 	return []string{first}
 }
 
-// dueIn returns the processes of a group for which something is due.
-func (e *engine) dueIn(group string) (namespecs []string) {
+// due returns the processes of a group, or of all for "", for which something is
+// due.
+func (e *engine) due(group string) (namespecs []string) {
 	for namespec, s := range e.subjects {
-		if s.process.Group != group || s.acting {
+		if group != "" && s.process.Group != group || s.acting {
 			continue
 		}
 		for _, r := range s.rules {

@@ -220,6 +220,7 @@ func (w *world) resolve(p *imitation) {
 	d := w.decide(w.now, p.Namespec())
 	if !d.act {
 		w.note("%s is held by %s", p.Name, d.held)
+		w.hold(p.Namespec(), d)
 		if d.held != heldByAction && d.held != heldByPanic && d.held != heldByPlaces && !d.next.After(w.now) {
 			w.problem("%s is held by %s until %v, which is not later", p.Name, d.held, d.next)
 		}

@@ -333,14 +333,14 @@ func TestPlaceIsFreed(t *testing.T) {
 		MaxUnavailable: runner.Share{Number: 1}, Backoff: runner.Backoff{Initial: time.Hour, Max: time.Hour}},
 	), func(b *bench) {
 		b.tickThenSilence()
-		b.wait(20 * time.Second)
+		b.wait(25 * time.Second)
 		if got := b.Starts("web:p0") + b.Starts("web:p1"); got != 3 {
 			b.t.Errorf("%d restarts, want one", got-2)
 		}
 		b.wait(40 * time.Second)
 		b.wantStarts("web:p0", 2)
 		b.wantStarts("web:p1", 2)
-		b.wantLog(` does not work 26.2`)
+		b.wantLog(` does not work 31.2`)
 	})
 }
 

@@ -19,6 +19,8 @@ type finding struct{ namespec, check string }
 
 type verdict struct {
 	status checks.Status
+	reason string
+	looked time.Time
 	told   recurring // of what is not healthy
 }
 
@@ -159,6 +161,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 	round := r.startRound(ctx, chosen.watched)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.endPauses()
 	r.engine.roll(chosen.all, chosen.watched)
 	present := make(map[string]bool, len(chosen.watched))
 	rounds := make(map[string]*groupRound)
@@ -381,6 +384,9 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 		j = r.engine.observe(time.Now(), p, check, result.Status)
 		rec.Count = j.count
 	}
+	if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() && result.Status != checks.Healthy {
+		rec.Count = strings.TrimPrefix(rec.Count+", actions paused until "+clock(until), ", ")
+	}
 
 	key := finding{rec.Process, check}
 	last := r.findings[key]
@@ -389,7 +395,7 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 		r.findings[key] = last
 	}
 	before := last.status
-	last.status = result.Status
+	last.status, last.reason, last.looked = result.Status, rec.Reason, time.Now()
 	changed := before != result.Status
 	if result.Status == checks.Healthy {
 		last.told.ends()

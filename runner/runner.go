@@ -78,7 +78,8 @@ type Config struct {
 
 	// Stdin and Stdout carry supervisord's event protocol. When both are nil
 	// they are the program's own, which then become an empty standard input and
-	// a second standard error; see listener.Stdio.
+	// a second standard error; see listener.Stdio. Only such a listener can be
+	// spoken to with supervisor_checks, through a socket in StateDir.
 	Stdin  io.Reader
 	Stdout io.Writer
 }
@@ -95,11 +96,14 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // runner is a listener at work.
 type runner struct {
 	Config
-	self      string // our own namespec, or ""
-	selectors []selector
-	client    *supervisor.Client
-	limit     chan struct{} // holds a place for each process being checked
-	sinks     []*sinkQueue
+	self       string // our own namespec, or ""
+	started    time.Time
+	working    context.Context // until the end
+	controlled bool            // it can be spoken to
+	selectors  []selector
+	client     *supervisor.Client
+	limit      chan struct{} // holds a place for each process being checked
+	sinks      []*sinkQueue
 
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
@@ -211,7 +215,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if r.Stdin, out, err = listener.Stdio(); err != nil {
 			return err
 		}
-		r.Stdout = out
+		r.Stdout, r.controlled = out, true
 		var stop func()
 		ctx, stop = signals(ctx)
 		defer stop()
@@ -239,6 +243,7 @@ func signals(ctx context.Context) (context.Context, func()) {
 func (r *runner) run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	r.working, r.started = working, time.Now()
 	r.introduce()
 	r.acting.Go(func() { r.contact(working) })
 
@@ -276,20 +281,24 @@ func (r *runner) introduce() {
 	for _, c := range r.Checks {
 		names = append(names, c.Name())
 	}
-	what := "every process"
-	if len(r.selectors) > 0 {
-		var texts []string
-		for _, s := range r.selectors {
-			texts = append(texts, s.text)
-		}
-		what = strings.Join(texts, ", ")
-	}
 	does := r.Policy.describe()
 	if r.DryRun {
 		does = "is a dry run and restarts nothing"
 	}
 	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s",
-		what, strings.Join(names, ", "), r.client.Address(), r.Concurrency, does))
+		r.watches(), strings.Join(names, ", "), r.client.Address(), r.Concurrency, does))
+}
+
+// watches says in words what is watched.
+func (r *runner) watches() string {
+	if len(r.selectors) == 0 {
+		return "every process"
+	}
+	var texts []string
+	for _, s := range r.selectors {
+		texts = append(texts, s.text)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // contact waits until supervisord can be asked, which may be a while after it
@@ -318,6 +327,9 @@ func (r *runner) contact(ctx context.Context) {
 	}
 	if r.DryRun {
 		return
+	}
+	if r.controlled {
+		r.acting.Go(func() { r.serveControl(ctx) })
 	}
 	if flavour, err := r.client.Flavour(ctx); err == nil {
 		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))

@@ -1,0 +1,207 @@
+// Package host is the program supervisor_checks, which speaks to running
+// listeners.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitNothing = 3 // no listener runs, or none watches what was named
+)
+
+// usageError is an error of the command line, and nothingError of what it is about.
+type (
+	usageError   struct{ error }
+	nothingError struct{ error }
+)
+
+// Main runs supervisor_checks and returns its exit status.
+func Main(args []string, stdout, stderr io.Writer) int {
+	root := New()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "supervisor_checks: error: %v\n", err)
+	var usage usageError
+	var nothing nothingError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "See supervisor_checks --help.")
+		return exitUsage
+	case errors.As(err, &nothing):
+		return exitNothing
+	}
+	return exitFailed
+}
+
+// asker is how a command finds its listeners and prints what they say.
+type asker struct {
+	stateDir string
+	listener string
+	output   string
+}
+
+// New returns the command with its subcommands.
+func New() *cobra.Command {
+	var a asker
+	root := &cobra.Command{
+		Use:   "supervisor_checks COMMAND",
+		Short: "Speaks to running event listeners of supervisor-checks.",
+		Long: `Speaks to running event listeners of supervisor-checks, supervisor_http_check and the like, through
+the sockets in their state folder. It must be run as the user of the listeners, or with the
+--state-dir that they have.
+
+PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all.
+
+Exit status: 0 done, 1 a listener could not be spoken to, 2 wrong command line, 3 no listener runs, or
+none watches such a process.`,
+		SilenceErrors: true, SilenceUsage: true, Version: cli.Version,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              cobra.NoArgs,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := root.PersistentFlags()
+	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
+	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
+	f.StringVar(&a.output, "output", "table", "`FORMAT` to print, table or json")
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+
+	root.AddCommand(&cobra.Command{
+		Use: "listeners", Short: "list the listeners that run", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.run(c, control.Request{Command: control.Explain, Selector: "*"}, printListeners)
+		},
+	}, &cobra.Command{
+		Use: "explain [PROCESS]", Short: "show what is known of each process, and what would be done about it now, and why", Args: arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.run(c, control.Request{Command: control.Explain, Selector: selected(args)}, printProcesses)
+		},
+	})
+	var length time.Duration
+	pause := &cobra.Command{
+		Use: "pause PROCESS --for DURATION", Short: "act on no such process for some time; checks go on", Args: arguments(1, 1),
+		Example: "supervisor_checks pause 'web:*' --for 30m",
+		RunE: func(c *cobra.Command, args []string) error {
+			if length <= 0 {
+				return usageError{errors.New("--for says for how long, as 30m")}
+			}
+			return a.run(c, control.Request{Command: control.Pause, Selector: args[0], For: length}, printDone("paused"))
+		},
+	}
+	pause.Flags().DurationVar(&length, "for", 0, "for how long: `DURATION` as 30m or 1h30m (required)")
+	root.AddCommand(pause, &cobra.Command{
+		Use: "resume [PROCESS]", Short: "end the pause with that name, or all of them", Args: arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.run(c, control.Request{Command: control.Resume, Selector: selected(args)}, printDone("resumed"))
+		},
+	}, &cobra.Command{
+		Use: "reset [PROCESS]", Short: "forget former restarts: limits and pauses between restarts begin anew", Args: arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.run(c, control.Request{Command: control.Reset, Selector: selected(args)}, printDone("reset"))
+		},
+	}, &cobra.Command{
+		Use: "version", Short: "print the version", Args: arguments(0, 0),
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintf(c.OutOrStdout(), "supervisor_checks %s\n", cli.Version)
+		},
+	})
+	return root
+}
+
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return usageError{fmt.Errorf("usage: supervisor_checks %s", c.Use)}
+		}
+		return nil
+	}
+}
+
+// selected is the process that was named, or all.
+func selected(args []string) string {
+	if len(args) == 0 {
+		return "*"
+	}
+	return args[0]
+}
+
+// run asks all listeners, or the one that was named, and prints what they say.
+func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writer, []control.Answer)) error {
+	if a.output != "table" && a.output != "json" {
+		return usageError{fmt.Errorf("--output: %q is neither table nor json", a.output)}
+	}
+	dir, err := supervisor.StateDir(a.stateDir)
+	if err != nil {
+		return err
+	}
+	sockets, err := control.Find(dir)
+	if err != nil {
+		return err
+	}
+	var answers []control.Answer
+	var failures []error
+	concerned := 0
+	for _, socket := range sockets {
+		if a.listener != "" {
+			who, err := control.Ask(c.Context(), socket, control.Request{Command: control.Explain, Selector: request.Selector})
+			if err != nil || who.Listener.Name != a.listener && who.Listener.Process != a.listener {
+				continue
+			}
+		}
+		answer, err := control.Ask(c.Context(), socket, request)
+		switch {
+		case refused(err): // it was killed
+			continue
+		case err != nil:
+			failures = append(failures, fmt.Errorf("%s: %w", socket, err))
+			continue
+		}
+		answers = append(answers, answer)
+		concerned += len(answer.Processes)
+	}
+	if len(answers) == 0 && len(failures) == 0 {
+		who := "no listener runs"
+		if a.listener != "" {
+			who = fmt.Sprintf("no listener called %q runs", a.listener)
+		}
+		return nothingError{fmt.Errorf("%s with its state in %s: is this their user, or do they have another --state-dir?", who, dir)}
+	}
+	if a.output == "json" {
+		text, err := json.MarshalIndent(append([]control.Answer{}, answers...), "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
+	} else {
+		show(c.OutOrStdout(), answers)
+	}
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	if concerned == 0 && request.Selector != "*" && !strings.HasSuffix(request.Selector, "*") {
+		return nothingError{fmt.Errorf("no listener watches %q", request.Selector)}
+	}
+	return nil
+}

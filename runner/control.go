@@ -1,0 +1,253 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// maxSocketPath is the longest path of a socket that every system takes.
+const maxSocketPath = 103
+
+// serveControl lets people speak to this listener until ctx is done.
+func (r *runner) serveControl(ctx context.Context) {
+	name := r.ownName()
+	path := r.restarter.File(name, control.Suffix)
+	if len(path) > maxSocketPath {
+		sum := sha256.Sum256([]byte(name))
+		path = r.restarter.File(fmt.Sprintf("%x", sum[:8]), control.Suffix)
+	}
+	if len(path) > maxSocketPath {
+		r.Log.Warn(fmt.Sprintf("supervisor_checks cannot speak to this listener: the path of the socket would be too long, %s: pass a shorter --state-dir", path))
+		return
+	}
+	if err := control.Serve(ctx, path, r.answer); err != nil {
+		r.Log.Warn(fmt.Sprintf("supervisor_checks cannot speak to this listener: %v", err))
+	}
+}
+
+// answer answers a request.
+func (r *runner) answer(ctx context.Context, request control.Request) control.Answer {
+	var answer control.Answer
+	chosen, err := r.survey(ctx)
+	if err != nil {
+		answer.Listener.Trouble = err.Error()
+	}
+	r.mu.Lock()
+	var wake []string
+	switch request.Command {
+	case control.Explain:
+	case control.Pause:
+		err = r.pause(request)
+	case control.Resume:
+		wake = r.resume(request.Selector)
+	case control.Reset:
+		wake = r.reset(request.Selector)
+	default:
+		err = fmt.Errorf("this listener knows no command %q: is it of another version?", request.Command)
+	}
+	if err != nil && answer.Listener.Trouble == "" {
+		answer.Error = err.Error()
+	}
+	r.describe(&answer.Listener)
+	for _, p := range chosen.watched {
+		if request.Selector == "" || (pause{Selector: request.Selector}).covers(p.Namespec()) {
+			answer.Processes = append(answer.Processes, r.explain(time.Now(), p))
+		}
+	}
+	r.mu.Unlock()
+	for _, namespec := range wake {
+		r.recheck(r.working, namespec)
+	}
+	return answer
+}
+
+// pause holds actions for some time. The lock is held.
+func (r *runner) pause(request control.Request) error {
+	const longest = 366 * 24 * time.Hour
+	if request.For <= 0 || request.For > longest {
+		return fmt.Errorf("%v is not between 0 and a year", request.For)
+	}
+	if request.Selector == "" {
+		return errors.New("nothing is selected")
+	}
+	until := time.Now().Add(request.For).Round(time.Second)
+	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool { return p.Selector == request.Selector })
+	r.engine.pauses = append(r.engine.pauses, pause{request.Selector, until})
+	r.save()
+	r.Log.Warn(fmt.Sprintf("actions on %s are paused until %s", printable(request.Selector), clock(until)))
+	return nil
+}
+
+// resume ends pauses, those with that selector or all, and returns the processes
+// that may be acted on now. The lock is held.
+func (r *runner) resume(selector string) []string {
+	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool {
+		ends := selector == "" || selector == "*" || p.Selector == selector
+		if ends {
+			r.Log.Warn(fmt.Sprintf("actions on %s are no longer paused", printable(p.Selector)))
+		}
+		return ends
+	})
+	r.save()
+	return r.engine.due("")
+}
+
+// endPauses ends those whose time has come. The lock is held.
+func (r *runner) endPauses() {
+	before := len(r.engine.pauses)
+	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool {
+		ends := !time.Now().Before(p.Until)
+		if ends {
+			r.Log.Info(fmt.Sprintf("actions on %s are no longer paused: the time is over", printable(p.Selector)))
+		}
+		return ends
+	})
+	if len(r.engine.pauses) != before {
+		r.save()
+	}
+}
+
+// reset forgets former restarts of processes, and returns those that may be acted
+// on now. The lock is held.
+func (r *runner) reset(selector string) []string {
+	for namespec, s := range r.engine.subjects {
+		if selector == "" || (pause{Selector: selector}).covers(namespec) {
+			s.acts, s.level, s.spread = nil, 0, time.Time{}
+		}
+	}
+	for _, g := range r.engine.groups {
+		if g.panic != nil {
+			g.panic.next, g.panic.trials = time.Time{}, 0
+		}
+	}
+	r.save()
+	r.Log.Warn(fmt.Sprintf("limits and pauses after restarts begin anew: %s", printable(selector)))
+	return r.engine.due("")
+}
+
+// describe says what this listener is. The lock is held.
+func (r *runner) describe(l *control.Listener) {
+	l.Name, l.Process, l.PID, l.Started = r.Name, r.self, os.Getpid(), r.started
+	l.Supervisord, l.Watches, l.Policy = r.client.Address(), r.watches(), r.Policy.describe()
+	for _, c := range r.Checks {
+		l.Checks = append(l.Checks, c.Name())
+	}
+	for _, p := range r.engine.pauses {
+		l.Pauses = append(l.Pauses, control.Held{Selector: p.Selector, Until: p.Until})
+	}
+	for name, g := range r.engine.groups {
+		if g.panic != nil {
+			l.Groups = append(l.Groups, control.Group{Name: name, Panic: g.panic.String()})
+		}
+	}
+	slices.SortFunc(l.Groups, func(a, b control.Group) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// explain says what is known of a process and would be done about it now. The
+// lock is held.
+func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
+	namespec := p.Namespec()
+	e := control.Process{Process: namespec, State: p.State.String(), PID: p.PID}
+	if r.engine.subjects[namespec] == nil {
+		e.Would = "nothing: it has not been checked yet"
+		if p.State != supervisor.Running {
+			e.Would = "nothing: it does not run"
+		}
+		if r.revives(p) {
+			e.Would = "started at the next tick: it is " + p.State.String()
+		}
+		return e
+	}
+	s := r.engine.known(namespec)
+	if s.process.SameRun(p) && p.State == supervisor.Running {
+		for _, c := range r.Checks {
+			if rule := s.rules[c.Name()]; rule != nil {
+				e.Rules = append(e.Rules, r.explainRule(namespec, c.Name(), rule))
+			}
+		}
+		settled := len(s.rules) == len(r.Checks)
+		for _, rule := range s.rules {
+			settled = settled && rule.settled
+		}
+		if left := r.Policy.StartPeriod - p.Uptime; left > 0 && !settled {
+			e.StartPeriod = left.Seconds()
+		}
+	}
+	if l := r.Policy.RestartLimit; l.Restarts > 0 {
+		e.Restarts, e.Limit = len(s.counting(now, l.Within)), l.String()
+	} else {
+		e.Restarts = s.level
+	}
+	e.Backoff, e.LastRestart = r.Policy.Backoff.pause(s.level).Seconds(), s.lastAct
+	e.PausedUntil = r.engine.pausedUntil(now, namespec)
+	e.Would = r.would(now, p, s)
+	return e
+}
+
+func (r *runner) explainRule(namespec, check string, rule *rule) control.Rule {
+	t := r.Policy.FailureThreshold
+	x := control.Rule{Check: check, Verdict: rule.status.String(), Failures: fmt.Sprintf("%d of %d", rule.count(), t.Failures)}
+	if t.Of > t.Failures {
+		x.Failures += fmt.Sprintf(" in the last %d", t.Of)
+	}
+	if rule.status == checks.Unhealthy {
+		x.Successes = fmt.Sprintf("%d of %d", rule.successes, r.Policy.SuccessThreshold)
+	}
+	if last := r.findings[finding{namespec, check}]; last != nil {
+		x.Status, x.Looked = last.status.String(), last.looked
+		if last.status != checks.Healthy {
+			x.Reason = last.reason
+		}
+	}
+	return x
+}
+
+// would says what would be done about a process now, and why.
+func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
+	act := map[ActionKind]string{ActionRestart: "restarted", ActionAlert: "alerted of", ActionStop: "stopped", ActionSignal: "sent " + r.Policy.Action.Signal,
+		ActionExec: "told to " + strings.Join(r.Policy.Action.Command, " "), ActionShutdown: "the end of supervisord"}[r.Policy.Action.Kind]
+	var failing, unhealthy []string
+	for _, c := range r.Checks {
+		rule := s.rules[c.Name()]
+		switch {
+		case rule == nil:
+		case rule.status == checks.Unhealthy:
+			unhealthy = append(unhealthy, c.Name())
+		case rule.count() > 0:
+			failing = append(failing, fmt.Sprintf("%s has failed %d of %v", c.Name(), rule.count(), r.Policy.FailureThreshold))
+		}
+	}
+	d := r.engine.decide(now, p.Namespec())
+	switch {
+	case s.acting:
+		return "nothing more: it is being acted on"
+	case s.stopped:
+		return "nothing: we have stopped it for good"
+	case r.revives(p):
+		unhealthy, act = []string{p.State.String()}, "started"
+	case p.State != supervisor.Running:
+		return "nothing: it is " + p.State.String()
+	case len(unhealthy) == 0 && len(failing) > 0:
+		return "nothing yet: " + strings.Join(failing, ", ")
+	case len(unhealthy) == 0:
+		return "nothing: no check fails"
+	}
+	why := strings.Join(unhealthy, ", ")
+	switch {
+	case d.act && d.stop:
+		return fmt.Sprintf("stopped at the next look: %s; %s", why, d.why)
+	case d.act:
+		return fmt.Sprintf("%s at the next look: %s", act, why)
+	}
+	return fmt.Sprintf("held, else %s: %s; %s", act, why, d.why)
+}
