@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
 	"strings"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
+	"github.com/supervisor-checks/supervisor-checks/internal/proc"
 )
 
 // ErrNoPort is wrapped by the error of a result when a port expression finds no
@@ -117,6 +119,17 @@ func isHostname(s string) bool {
 		digit := '0' <= r && r <= '9'
 		return !letter && !digit && r != '-' && r != '.' && r != '_'
 	})
+}
+
+// mayOpen returns err, which is of a connection, but that of a socket which we
+// have no right to open as one that wraps ErrUnknown: it says nothing of the
+// process.
+func mayOpen(network string, err error) error {
+	if network != "unix" || !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: user %s may not open the socket: let that user write to it, with chmod or chown of it and its folder, "+
+		"or set user= in the [eventlistener] section", ErrUnknown, err, proc.User())
 }
 
 // address returns what to dial for the process called name, or an error that

@@ -240,11 +240,11 @@ func TestXMLRPCRetriesAllButFaults(t *testing.T) {
 	}{
 		{"a result is not repeated", []string{response(goResult), ""}, 0, Healthy, ""},
 		{"a fault is not repeated", []string{response(goFault), response(goResult)}, 0, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x"`},
-		{"up to a fault", []string{"garbage", response(goFault), response(goResult)}, 3 * time.Second, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x"`},
+		{"up to a fault", []string{"garbage", response(goFault), response(goResult)}, 3 * time.Second, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x" (after 2 tries)`},
 		{"up to a result", []string{"HTTP/1.1 500 No\r\n\r\n", response("<a>"), response(goResult)}, 9 * time.Second, Healthy, ""},
-		{"an empty body", []string{response("")}, 9 * time.Second, Unhealthy, noResult},
-		{"a fault that is none", []string{response(fault(""))}, 9 * time.Second, Unhealthy, `the answer is not XML-RPC: there is a fault in it with "" for its code`},
-		{"a fault of another status", []string{"HTTP/1.0 404 No\r\n\r\n" + goFault}, 9 * time.Second, Unhealthy, "404 Not Found"},
+		{"an empty body", []string{response("")}, 9 * time.Second, Unhealthy, noResult + " (after 3 tries)"},
+		{"a fault that is none", []string{response(fault(""))}, 9 * time.Second, Unhealthy, `the answer is not XML-RPC: there is a fault in it with "" for its code (after 3 tries)`},
+		{"a fault of another status", []string{"HTTP/1.0 404 No\r\n\r\n" + goFault}, 9 * time.Second, Unhealthy, "404 Not Found (after 3 tries)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
