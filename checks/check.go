@@ -152,5 +152,5 @@ func refuse(check, field, format string, args ...any) error {
 
 // refuseWith refuses a setting because another is given.
 func refuseWith(check, field, other string) error {
-	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf("is of no use with %s", other), With: []string{other}}
+	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf("is of no use with %s: give one of them", other), With: []string{other}}
 }

@@ -148,7 +148,7 @@ func newExchange(check string, cfg httpcheck.Config) (*httpcheck.Exchange, error
 	x, err := httpcheck.New(cfg)
 	var bad *httpcheck.FieldError
 	if errors.As(err, &bad) {
-		err = &ConfigError{Check: check, Field: bad.Field, Err: bad.Err}
+		err = &ConfigError{Check: check, Field: bad.Field, Err: bad.Err, With: bad.With}
 	}
 	return x, err
 }

@@ -57,6 +57,9 @@ func parsePort(expr string) (port, error) {
 	return port{pattern: pattern}, nil
 }
 
+// bareDigits finds \d+ and \d* that have lost their backslash.
+var bareDigits = regexp.MustCompile(`(?:^|[^\\])d[+*]`)
+
 // of returns the port of the process called name, or an error that wraps
 // ErrNoPort. As with Python's re.match the expression must match from the start
 // of the name, but not up to its end.
@@ -67,7 +70,11 @@ func (p port) of(name string) (int, error) {
 	// A match at the start is the leftmost one, so that it is the one found.
 	loc := p.pattern.FindStringSubmatchIndex(name)
 	if loc == nil || loc[0] != 0 {
-		return 0, fmt.Errorf("%w: %q does not match %#q", ErrNoPort, name, p.pattern)
+		hint := ""
+		if bareDigits.MatchString(p.pattern.String()) {
+			hint = `, where d is a letter: supervisord.conf and the shell may eat a backslash, so write [0-9] for \d`
+		}
+		return 0, fmt.Errorf("%w: %q does not match %#q%s", ErrNoPort, name, p.pattern, hint)
 	}
 	if loc[2] < 0 {
 		return 0, fmt.Errorf("%w: %q matches %#q without its group", ErrNoPort, name, p.pattern)

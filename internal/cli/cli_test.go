@@ -120,11 +120,11 @@ func TestOptionOfAField(t *testing.T) {
 		f.String("host", "", "")
 	})
 	for field, want := range map[string]string{
-		"timeout":     "argument -t/--timeout",
-		"retries":     "argument -r/--num-retries",
-		"host":        "argument --host",
-		"unheard-of":  "argument --unheard-of",
-		"num-retries": "argument -r/--num-retries",
+		"timeout":     "-t/--timeout",
+		"retries":     "-r/--num-retries",
+		"host":        "--host",
+		"unheard-of":  "--unheard-of",
+		"num-retries": "-r/--num-retries",
 	} {
 		if got := p.option(field); got != want {
 			t.Errorf("%s: %q, want %q", field, got, want)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 )
@@ -21,7 +22,7 @@ import (
 // good as absent. No value of a password is part of an error.
 func parseComposite(document string) ([]checks.Check, error) {
 	if err := json.Unmarshal([]byte(document), new(json.RawMessage)); err != nil {
-		return nil, fmt.Errorf("not valid JSON: %w", err)
+		return nil, fmt.Errorf("not valid JSON, in %s: %w", place(document, err), err)
 	}
 	members, err := readObject([]byte(document))
 	if err != nil {
@@ -50,6 +51,19 @@ func parseComposite(document string) ([]checks.Check, error) {
 		return nil, fmt.Errorf("there is no check in it; there are %s", names(composites))
 	}
 	return all, nil
+}
+
+// place tells where in a document its error is, without quoting it, for it may
+// hold a password.
+func place(document string, err error) string {
+	var syntax *json.SyntaxError
+	read := 0
+	if errors.As(err, &syntax) {
+		read = max(0, int(syntax.Offset)-1) // the last byte that was read is the wrong one
+	}
+	before := document[:read]
+	line := strings.Count(before, "\n")
+	return fmt.Sprintf("line %d, column %d", line+1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])+1)
 }
 
 // composites make a check of its JSON object.
@@ -81,15 +95,7 @@ func compositeKey(field string) string {
 
 // compositeError returns err with the keys for the fields that it names.
 func compositeError(err *checks.ConfigError) error {
-	key := compositeKey(err.Field)
-	if len(err.With) == 0 {
-		return fmt.Errorf("%s: %w", key, err.Err)
-	}
-	text := err.Err.Error()
-	for _, other := range err.With {
-		text = strings.ReplaceAll(text, other, compositeKey(other))
-	}
-	return fmt.Errorf("%s: %s", key, text)
+	return fmt.Errorf("%s: %s", compositeKey(err.Field), reworded(err, compositeKey))
 }
 
 func compositeHTTP(object json.RawMessage) (checks.Check, error) {

@@ -164,7 +164,7 @@ func (p *Program) run(args []string, std streams) int {
 	var config *runner.ConfigError
 	switch {
 	case errors.As(err, &refused):
-		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(refused.Field), refused.Err)
+		fmt.Fprintf(std.err, "%s: error: argument %s: %s\n", name, p.option(refused.Field), reworded(refused, p.option))
 	default:
 		fmt.Fprintf(std.err, "%s: error: %v\n", name, err)
 	}
@@ -221,7 +221,17 @@ func (p *Program) option(field string) string {
 			named = optionName(f)
 		}
 	})
-	return "argument " + named
+	return named
+}
+
+// reworded returns the text of err with what name makes of the other fields that
+// it names.
+func reworded(err *checks.ConfigError, name func(field string) string) string {
+	text := err.Err.Error()
+	for _, other := range err.With {
+		text = strings.ReplaceAll(text, other, name(other))
+	}
+	return text
 }
 
 // field tells that an option is for a field of another name.
