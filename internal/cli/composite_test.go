@@ -189,6 +189,25 @@ func TestCompositeIsRefused(t *testing.T) {
 	}
 }
 
+// What --help says of the keys is so.
+func TestCompositeKeysAreDescribed(t *testing.T) {
+	for name, configure := range composites {
+		c := configure()
+		described := c.describe()
+		for key := range c.keys {
+			if found := regexp.MustCompile(`\b`+key+`\b`).FindAllString(described, -1); len(found) != 1 {
+				t.Errorf("%s: %s is there %d times: %s", name, key, len(found), described)
+			}
+		}
+		if _, err := parseComposite(fmt.Sprintf(`{%q: {}}`, name)); err == nil || len(c.required) == 0 {
+			t.Errorf("%s: without what is required: %v", name, err)
+		}
+	}
+	if got, want := compositeTCP().describe(), "port or unix_socket (required); host, num_retries, timeout"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // FuzzComposite finds no document that is neither refused nor a list of checks,
 // nor an error that has more than one line or a password in it.
 func FuzzComposite(f *testing.F) {
