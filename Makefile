@@ -15,7 +15,8 @@ build: ## build static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
 
 .PHONY: install
-install: build ## install the binaries into $(DESTDIR)$(PREFIX)/bin, man pages and completions beside it
+install: ## install what make build made into $(DESTDIR)$(PREFIX)/bin, man pages and completions beside it
+	@set -- bin/*; if ! [ -e "$$1" ]; then echo "there is nothing in bin/: run make build first" >&2; exit 1; fi
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install bin/* "$(DESTDIR)$(PREFIX)/bin"
 	@for pair in man=man/man1 completions/bash=bash-completion/completions \

@@ -104,19 +104,29 @@ func outcome(ctx context.Context, err error) Result {
 const retryPause = 3 * time.Second
 
 // retry calls try until it returns nil, once and up to retries times again, and
-// returns its last error. It pauses 3 s, 6 s, 9 s … in between. The end of ctx
-// ends it.
+// returns its last error, with the number of tries if there were several. It
+// pauses 3 s, 6 s, 9 s … in between. The end of ctx ends it, and so does an error
+// that another try would not change: ErrUnknown, and a fault, which is an answer.
 func retry(ctx context.Context, retries int, try func() error) error {
-	for pause := retryPause; ; pause += retryPause {
+	for tries := 1; ; tries++ {
 		err := try()
-		if err == nil || retries <= 0 {
-			return err
+		if err == nil {
+			return nil
 		}
-		retries--
-		select {
-		case <-ctx.Done():
+		fault := (*XMLRPCFault)(nil)
+		final := tries > retries || errors.Is(err, ErrUnknown) || errors.As(err, &fault)
+		if !final {
+			select {
+			case <-ctx.Done():
+				final = true
+			case <-time.After(time.Duration(tries) * retryPause):
+			}
+		}
+		switch {
+		case final && tries > 1:
+			return fmt.Errorf("%w (after %d tries)", err, tries)
+		case final:
 			return err
-		case <-time.After(pause):
 		}
 	}
 }
@@ -142,5 +152,5 @@ func refuse(check, field, format string, args ...any) error {
 
 // refuseWith refuses a setting because another is given.
 func refuseWith(check, field, other string) error {
-	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf("is of no use with %s", other), With: []string{other}}
+	return &ConfigError{Check: check, Field: field, Err: fmt.Errorf("is of no use with %s: give one of them", other), With: []string{other}}
 }

@@ -77,14 +77,17 @@ func TestRetry(t *testing.T) {
 		name     string
 		retries  int
 		failures int // before the first success
-		tries    []time.Duration
 		err      error
+		tries    []time.Duration
+		want     string
 	}{
-		{"a success is not repeated", 2, 0, []time.Duration{0}, nil},
-		{"no retries", 0, 9, []time.Duration{0}, errDown},
-		{"negative retries", -1, 9, []time.Duration{0}, errDown},
-		{"up to a success", 5, 2, []time.Duration{0, 3 * time.Second, 9 * time.Second}, nil},
-		{"up to the last try", 3, 9, []time.Duration{0, 3 * time.Second, 9 * time.Second, 18 * time.Second}, errDown},
+		{"a success is not repeated", 2, 0, errDown, []time.Duration{0}, ""},
+		{"no retries", 0, 9, errDown, []time.Duration{0}, "down"},
+		{"negative retries", -1, 9, errDown, []time.Duration{0}, "down"},
+		{"up to a success", 5, 2, errDown, []time.Duration{0, 3 * time.Second, 9 * time.Second}, ""},
+		{"up to the last try", 3, 9, errDown, []time.Duration{0, 3 * time.Second, 9 * time.Second, 18 * time.Second}, "down (after 4 tries)"},
+		{"one that cannot look is not repeated", 3, 9, ErrUnknown, []time.Duration{0}, "cannot tell"},
+		{"a fault is not repeated", 3, 9, &XMLRPCFault{Code: 7, Text: "tired"}, []time.Duration{0}, `fault 7: "tired"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,10 +99,10 @@ func TestRetry(t *testing.T) {
 					if len(tries) > tt.failures {
 						return nil
 					}
-					return errDown
+					return tt.err
 				})
-				if err != tt.err || !slices.Equal(tries, tt.tries) {
-					t.Errorf("got %v after tries at %v, want %v after %v", err, tries, tt.err, tt.tries)
+				if text(err) != tt.want || err != nil && !errors.Is(err, tt.err) || !slices.Equal(tries, tt.tries) {
+					t.Errorf("got %v after tries at %v, want %q after %v", err, tries, tt.want, tt.tries)
 				}
 			})
 		})
@@ -114,7 +117,7 @@ func TestCancellationEndsAPause(t *testing.T) {
 		tries := 0
 		errDown := errors.New("down")
 		err := retry(ctx, 3, func() error { tries++; return errDown })
-		if r := outcome(ctx, err); r.Status != Unknown || text(r.Err) != "cut short: down" {
+		if r := outcome(ctx, err); r.Status != Unknown || text(r.Err) != "cut short: down (after 2 tries)" {
 			t.Errorf("got %v, %v", r.Status, r.Err)
 		}
 		if took := time.Since(start); tries != 2 || took != 5*time.Second {

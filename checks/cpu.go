@@ -88,9 +88,9 @@ func (c *CPU) StartRound(ctx context.Context, watched []supervisor.Process) cont
 // metric cpu_percent, with MaxPercent. A process that has used more for longer
 // than Interval, from the start of the first round it did, is Unhealthy.
 //
-// It is Unknown, with ErrNotYet, while it has used more for a shorter time, and
-// the first time that this run of the process is looked at. A process that has
-// ended, or that the system does not let us look at, is Unknown.
+// It is Unknown, with ErrPending, while it has used more for a shorter time, and,
+// with ErrNotYet, the first time that this run of the process is looked at. A
+// process that has ended, or that the system does not let us look at, is Unknown.
 func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 	if p.PID == 0 {
 		return Unsure(errors.New("the process does not run"))
@@ -121,11 +121,11 @@ func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 			now.over = before.At
 		}
 		lasted := now.At.Sub(now.over)
-		text := fmt.Sprintf("uses %.1f %% of a processor, more than %v %%, for %v", percent, c.cfg.MaxPercent, lasted.Round(100*time.Millisecond))
+		uses := fmt.Sprintf("uses %.1f %% of a processor, more than %v %%, for", percent, c.cfg.MaxPercent)
 		if lasted > c.cfg.Interval {
-			r = Fail(errors.New(text))
-		} else {
-			r = Unsure(fmt.Errorf("%w: %s of %v that it may", ErrNotYet, text, c.cfg.Interval))
+			r = Fail(fmt.Errorf("%s %v", uses, lasted.Round(100*time.Millisecond)))
+		} else { // from round to round only numbers differ, so that a log need not repeat it
+			r = Unsure(fmt.Errorf("%w: %s %.1f s of %.1f s that it may", ErrPending, uses, lasted.Seconds(), c.cfg.Interval.Seconds()))
 		}
 	}
 	r.Metrics = map[string]float64{"cpu_percent": percent}

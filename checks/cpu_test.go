@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func (l cpuLook) is(want Status, percent float64, reason string) cpuLook {
 
 const (
 	firstLook = "cannot tell yet: processor time is measured from one round to the next"
+	pending   = "over its limit, but not yet for long enough: "
 	seconds   = time.Second
 )
 
@@ -64,20 +66,20 @@ func TestCPU(t *testing.T) {
 		{"over it, from the start of the first interval", CPUConfig{MaxPercent: 50, Interval: 12 * seconds}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),
 			worked(5*seconds, 0).is(Healthy, 0, ""),
-			worked(10*seconds, 5*seconds).is(Unknown, 100, "cannot tell yet: uses 100.0 % of a processor, more than 50 %, for 5s of 12s that it may"),
-			worked(15*seconds, 10*seconds).is(Unknown, 100, "cannot tell yet: uses 100.0 % of a processor, more than 50 %, for 10s of 12s that it may"),
+			worked(10*seconds, 5*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 12.0 s that it may"),
+			worked(15*seconds, 10*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 10.0 s of 12.0 s that it may"),
 			worked(20*seconds, 15*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 15s"),
 			worked(25*seconds, 20*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 20s"),
 		}},
 		{"just as long as it may", CPUConfig{MaxPercent: 50, Interval: 10 * seconds}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),
-			worked(10*seconds, 10*seconds).is(Unknown, 100, "cannot tell yet: uses 100.0 % of a processor, more than 50 %, for 10s of 10s that it may"),
+			worked(10*seconds, 10*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 10.0 s of 10.0 s that it may"),
 		}},
 		{"a rest in between", CPUConfig{MaxPercent: 50, Interval: 7 * seconds}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),
-			worked(5*seconds, 5*seconds).is(Unknown, 100, "cannot tell yet: uses 100.0 % of a processor, more than 50 %, for 5s of 7s that it may"),
+			worked(5*seconds, 5*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 7.0 s that it may"),
 			worked(10*seconds, 5*seconds).is(Healthy, 0, ""),
-			worked(15*seconds, 10*seconds).is(Unknown, 100, "cannot tell yet: uses 100.0 % of a processor, more than 50 %, for 5s of 7s that it may"),
+			worked(15*seconds, 10*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 7.0 s that it may"),
 		}},
 		{"the pid of another run", CPUConfig{MaxPercent: 50}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),
@@ -117,6 +119,11 @@ func TestCPU(t *testing.T) {
 				percent, measured := got.Metrics["cpu_percent"]
 				if got.Status != look.want || math.Abs(percent-look.percent) > 0.001 || reason != look.reason {
 					t.Errorf("look %d: %v, %v %%, %q, want %v, %v %%, %q", i, got.Status, percent, reason, look.want, look.percent, look.reason)
+				}
+				for _, is := range []error{ErrNotYet, ErrPending} {
+					if errors.Is(got.Err, is) != strings.HasPrefix(look.reason, is.Error()) {
+						t.Errorf("look %d: %v is %q: %t", i, got.Err, is, errors.Is(got.Err, is))
+					}
 				}
 				if expected := look.want != Unknown || look.percent != 0; measured != expected {
 					t.Errorf("look %d: the metrics are %v", i, got.Metrics)

@@ -127,9 +127,9 @@ func (c *HTTP) Name() string { return "http" }
 // Run makes the request. No connection, no answer in time and an answer other
 // than expected are Unhealthy: errors.Is finds syscall.ECONNREFUSED or
 // context.DeadlineExceeded. A name without a port is Unknown, with ErrNoPort:
-// restarting p would not give it one. So is a run that ctx cut short. The
-// metrics latency_seconds and, when there was an answer, status_code are of the
-// last try.
+// restarting p would not give it one. So is a socket that we may not open, and a
+// run that ctx cut short. The metrics latency_seconds and, when there was an
+// answer, status_code are of the last try.
 func (c *HTTP) Run(ctx context.Context, p supervisor.Process) Result {
 	network, address, err := c.endpoint.address(p.Name)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *HTTP) Run(ctx context.Context, p supervisor.Process) Result {
 	var answer httpcheck.Answer
 	err = retry(ctx, c.retries, func() (err error) {
 		answer, err = c.exchange.Do(ctx, network, address)
-		return err
+		return mayOpen(network, err)
 	})
 	return exchanged(ctx, answer, err)
 }
@@ -148,7 +148,7 @@ func newExchange(check string, cfg httpcheck.Config) (*httpcheck.Exchange, error
 	x, err := httpcheck.New(cfg)
 	var bad *httpcheck.FieldError
 	if errors.As(err, &bad) {
-		err = &ConfigError{Check: check, Field: bad.Field, Err: bad.Err}
+		err = &ConfigError{Check: check, Field: bad.Field, Err: bad.Err, With: bad.With}
 	}
 	return x, err
 }

@@ -235,7 +235,7 @@ func TestNewHTTPRefuses(t *testing.T) {
 		{"port 70000", HTTPConfig{Port: "70000"}, `http: port: "70000" is not between 1 and 65535`},
 		{"port -1", HTTPConfig{Port: "-1"}, `http: port: "-1" is not between 1 and 65535`},
 		{"port without its backslash", HTTPConfig{Port: `web_d+`}, "http: port: `web_d+` is neither a number nor a regular expression with a group such as `web_(\\d+)`"},
-		{"port and unix socket", HTTPConfig{Port: "80", UnixSocket: "/x"}, "http: port: is of no use with unix-socket"},
+		{"port and unix socket", HTTPConfig{Port: "80", UnixSocket: "/x"}, "http: port: is of no use with unix-socket: give one of them"},
 		{"host", HTTPConfig{Port: "80", Host: "a b"}, `http: host: "a b" is neither a host name nor an IP address`},
 		{"scheme", HTTPConfig{Port: "80", Scheme: "ftp"}, `http: scheme: "ftp" is neither http nor https`},
 		{"method with a space", HTTPConfig{Port: "80", Method: "GET /"}, `http: method: "GET /" is not an HTTP method`},
@@ -269,7 +269,7 @@ func TestNewHTTPRefuses(t *testing.T) {
 		{"body pattern", HTTPConfig{Port: "80", ExpectBody: "(?=a)"}, "http: expect-body: error parsing regexp: invalid or unsupported Perl syntax: `(?=`"},
 		{"CA file without https", HTTPConfig{Port: "80", CAFile: noCertificate}, "http: ca-file: needs the scheme https"},
 		{"insecure without https", HTTPConfig{Port: "80", Insecure: true}, "http: insecure: needs the scheme https"},
-		{"CA file and insecure", HTTPConfig{Port: "80", Scheme: "https", CAFile: noCertificate, Insecure: true}, "http: ca-file: is of no use with insecure"},
+		{"CA file and insecure", HTTPConfig{Port: "80", Scheme: "https", CAFile: noCertificate, Insecure: true}, "http: ca-file: is of no use with insecure: give one of them"},
 		{"CA file that is not there", HTTPConfig{Port: "80", Scheme: "https", CAFile: "/no/ca"}, "http: ca-file: open /no/ca: no such file or directory"},
 		{"CA file without a certificate", HTTPConfig{Port: "80", Scheme: "https", CAFile: noCertificate}, "http: ca-file: there is no PEM certificate in " + noCertificate},
 	}

@@ -141,9 +141,11 @@ func TestMemoryOfOddProcesses(t *testing.T) {
 		err  error
 	}{
 		{"a zombie uses nothing", zombie.Process.Pid, MemoryConfig{Max: 1}, Healthy, nil},
-		{"a zombie has no shares", zombie.Process.Pid, MemoryConfig{Max: 1, Metric: PSS}, Unknown, proc.ErrGone},
+		{"a zombie has no shares", zombie.Process.Pid, MemoryConfig{Max: 1, Metric: PSS}, Healthy, nil},
+		{"a zombie and its children have none", zombie.Process.Pid, MemoryConfig{Max: 1, Cumulative: true, Metric: USS}, Healthy, nil},
 		{"a zombie among the children", os.Getpid(), MemoryConfig{Max: 1 << 40, Cumulative: true, Metric: PSS}, Healthy, nil},
 		{"ended", 1 << 22, MemoryConfig{Max: 1}, Unknown, proc.ErrGone},
+		{"ended, and its shares", 1 << 22, MemoryConfig{Max: 1, Metric: PSS}, Unknown, proc.ErrGone},
 		{"ended, with its children", 1 << 22, MemoryConfig{Max: 1, Cumulative: true}, Unknown, proc.ErrGone},
 		{"ended, with a percentage", 1 << 22, MemoryConfig{MaxPercent: 1}, Unknown, proc.ErrGone},
 	} {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
 	"strings"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
+	"github.com/supervisor-checks/supervisor-checks/internal/proc"
 )
 
 // ErrNoPort is wrapped by the error of a result when a port expression finds no
@@ -55,6 +57,9 @@ func parsePort(expr string) (port, error) {
 	return port{pattern: pattern}, nil
 }
 
+// bareDigits finds \d+ and \d* that have lost their backslash.
+var bareDigits = regexp.MustCompile(`(?:^|[^\\])d[+*]`)
+
 // of returns the port of the process called name, or an error that wraps
 // ErrNoPort. As with Python's re.match the expression must match from the start
 // of the name, but not up to its end.
@@ -65,7 +70,11 @@ func (p port) of(name string) (int, error) {
 	// A match at the start is the leftmost one, so that it is the one found.
 	loc := p.pattern.FindStringSubmatchIndex(name)
 	if loc == nil || loc[0] != 0 {
-		return 0, fmt.Errorf("%w: %q does not match %#q", ErrNoPort, name, p.pattern)
+		hint := ""
+		if bareDigits.MatchString(p.pattern.String()) {
+			hint = `, where d is a letter: supervisord.conf and the shell may eat a backslash, so write [0-9] for \d`
+		}
+		return 0, fmt.Errorf("%w: %q does not match %#q%s", ErrNoPort, name, p.pattern, hint)
 	}
 	if loc[2] < 0 {
 		return 0, fmt.Errorf("%w: %q matches %#q without its group", ErrNoPort, name, p.pattern)
@@ -117,6 +126,17 @@ func isHostname(s string) bool {
 		digit := '0' <= r && r <= '9'
 		return !letter && !digit && r != '-' && r != '.' && r != '_'
 	})
+}
+
+// mayOpen returns err, which is of a connection, but that of a socket which we
+// have no right to open as one that wraps ErrUnknown: it says nothing of the
+// process.
+func mayOpen(network string, err error) error {
+	if network != "unix" || !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: user %s may not open the socket: let that user write to it, with chmod or chown of it and its folder, "+
+		"or set user= in the [eventlistener] section", ErrUnknown, err, proc.User())
 }
 
 // address returns what to dial for the process called name, or an error that

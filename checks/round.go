@@ -18,9 +18,14 @@ type RoundStarter interface {
 	StartRound(ctx context.Context, watched []supervisor.Process) context.Context
 }
 
-// ErrNotYet is wrapped by the error of an Unknown result that the next rounds
-// will decide: nothing is wrong with the check, nor is it known of the process.
+// ErrNotYet is wrapped by the error of an Unknown result of the first look at a
+// run of a process: it takes a second one, which the next round has. Nothing is
+// known to be wrong, with the check or with the process.
 var ErrNotYet = errors.New("cannot tell yet")
+
+// ErrPending is wrapped by the error of an Unknown result that says what is
+// wrong with the process, which is Unhealthy once that has lasted for longer.
+var ErrPending = errors.New("over its limit, but not yet for long enough")
 
 // tableKey is the key of the process table in the context of a round, which is
 // read when the first check needs it and serves all that come within a second.

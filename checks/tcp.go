@@ -64,8 +64,8 @@ func (c *TCP) Name() string { return "tcp" }
 // Run dials the port of p and hangs up. A refused or timed-out connection is
 // Unhealthy: errors.Is finds syscall.ECONNREFUSED or context.DeadlineExceeded.
 // A name without a port is Unknown, with ErrNoPort: restarting p would not give
-// it one. So is a run that ctx cut short. The metric latency_seconds is of the
-// last try.
+// it one. So is a socket that we may not open, and a run that ctx cut short. The
+// metric latency_seconds is of the last try.
 func (c *TCP) Run(ctx context.Context, p supervisor.Process) Result {
 	network, address, err := c.endpoint.address(p.Name)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *TCP) Run(ctx context.Context, p supervisor.Process) Result {
 		start := time.Now()
 		err := dial(ctx, network, address, c.timeout)
 		latency = time.Since(start)
-		return err
+		return mayOpen(network, err)
 	})
 	r := outcome(ctx, err)
 	r.Metrics = map[string]float64{"latency_seconds": latency.Seconds()}

@@ -172,8 +172,8 @@ func TestNewTCPRefuses(t *testing.T) {
 		{"host with a port", TCPConfig{Port: "80", Host: "localhost:80"}, `tcp: host: "localhost:80" is neither a host name nor an IP address`},
 		{"host that is a URL", TCPConfig{Port: "80", Host: "http://a"}, `tcp: host: "http://a" is neither a host name nor an IP address`},
 		{"negative timeout", TCPConfig{Port: "80", Timeout: -time.Second}, "tcp: timeout: -1s is not more than 0"},
-		{"port and unix socket", TCPConfig{Port: "80", UnixSocket: "/x"}, "tcp: port: is of no use with unix-socket"},
-		{"host and unix socket", TCPConfig{Host: "a", UnixSocket: "/x"}, "tcp: host: is of no use with unix-socket"},
+		{"port and unix socket", TCPConfig{Port: "80", UnixSocket: "/x"}, "tcp: port: is of no use with unix-socket: give one of them"},
+		{"host and unix socket", TCPConfig{Host: "a", UnixSocket: "/x"}, "tcp: host: is of no use with unix-socket: give one of them"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

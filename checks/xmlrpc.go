@@ -180,21 +180,18 @@ func (c *XMLRPC) Name() string { return "xmlrpc" }
 // context.DeadlineExceeded or supervisor.ErrNotXMLRPC.
 //
 // A name without a port is Unknown, with ErrNoPort, and so is one that cannot be
-// that of a socket: restarting p would not give it another. So is a run that ctx
-// cut short. The metrics latency_seconds and, when there was an answer,
-// status_code are of the last try.
+// that of a socket: restarting p would not give it another. So is a socket that
+// we may not open, and a run that ctx cut short. The metrics latency_seconds and,
+// when there was an answer, status_code are of the last try.
 func (c *XMLRPC) Run(ctx context.Context, p supervisor.Process) Result {
 	network, address, err := c.address(p.Name)
 	if err != nil {
 		return Unsure(err)
 	}
 	var answer httpcheck.Answer
-	retry(ctx, c.retries, func() error {
+	err = retry(ctx, c.retries, func() (err error) {
 		answer, err = c.exchange.Do(ctx, network, address)
-		if fault := (*XMLRPCFault)(nil); errors.As(err, &fault) {
-			return nil // it is an answer: asking again is of no use
-		}
-		return err
+		return mayOpen(network, err)
 	})
 	return exchanged(ctx, answer, err)
 }

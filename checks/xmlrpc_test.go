@@ -240,11 +240,11 @@ func TestXMLRPCRetriesAllButFaults(t *testing.T) {
 	}{
 		{"a result is not repeated", []string{response(goResult), ""}, 0, Healthy, ""},
 		{"a fault is not repeated", []string{response(goFault), response(goResult)}, 0, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x"`},
-		{"up to a fault", []string{"garbage", response(goFault), response(goResult)}, 3 * time.Second, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x"`},
+		{"up to a fault", []string{"garbage", response(goFault), response(goResult)}, 3 * time.Second, Unhealthy, `fault -32500: "Application Error: BAD_NAME no process named nope:x" (after 2 tries)`},
 		{"up to a result", []string{"HTTP/1.1 500 No\r\n\r\n", response("<a>"), response(goResult)}, 9 * time.Second, Healthy, ""},
-		{"an empty body", []string{response("")}, 9 * time.Second, Unhealthy, noResult},
-		{"a fault that is none", []string{response(fault(""))}, 9 * time.Second, Unhealthy, `the answer is not XML-RPC: there is a fault in it with "" for its code`},
-		{"a fault of another status", []string{"HTTP/1.0 404 No\r\n\r\n" + goFault}, 9 * time.Second, Unhealthy, "404 Not Found"},
+		{"an empty body", []string{response("")}, 9 * time.Second, Unhealthy, noResult + " (after 3 tries)"},
+		{"a fault that is none", []string{response(fault(""))}, 9 * time.Second, Unhealthy, `the answer is not XML-RPC: there is a fault in it with "" for its code (after 3 tries)`},
+		{"a fault of another status", []string{"HTTP/1.0 404 No\r\n\r\n" + goFault}, 9 * time.Second, Unhealthy, "404 Not Found (after 3 tries)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -417,15 +417,15 @@ func TestNewXMLRPCRefuses(t *testing.T) {
 	}{
 		{"nothing", XMLRPCConfig{}, "xmlrpc: url: is required, or else socket-path or socket-dir"},
 		{"a port alone", XMLRPCConfig{Port: "80"}, "xmlrpc: url: is required, or else socket-path or socket-dir"},
-		{"URL and socket", XMLRPCConfig{URL: "/", Port: "80", SocketPath: "/x"}, "xmlrpc: socket-path: is of no use with url"},
-		{"URL and folder", XMLRPCConfig{URL: "/", Port: "80", SocketDir: "/x"}, "xmlrpc: socket-dir: is of no use with url"},
-		{"socket and folder", XMLRPCConfig{SocketPath: "/x", SocketDir: "/x"}, "xmlrpc: socket-dir: is of no use with socket-path"},
-		{"all three", XMLRPCConfig{URL: "/", SocketPath: "/x", SocketDir: "/x"}, "xmlrpc: socket-path: is of no use with url"},
+		{"URL and socket", XMLRPCConfig{URL: "/", Port: "80", SocketPath: "/x"}, "xmlrpc: socket-path: is of no use with url: give one of them"},
+		{"URL and folder", XMLRPCConfig{URL: "/", Port: "80", SocketDir: "/x"}, "xmlrpc: socket-dir: is of no use with url: give one of them"},
+		{"socket and folder", XMLRPCConfig{SocketPath: "/x", SocketDir: "/x"}, "xmlrpc: socket-dir: is of no use with socket-path: give one of them"},
+		{"all three", XMLRPCConfig{URL: "/", SocketPath: "/x", SocketDir: "/x"}, "xmlrpc: socket-path: is of no use with url: give one of them"},
 		{"URL without a port", XMLRPCConfig{URL: "/"}, "xmlrpc: port: is required: a number, or a regular expression with one group such as `web_(\\d+)`"},
 		{"port 70000", XMLRPCConfig{URL: "/", Port: "70000"}, `xmlrpc: port: "70000" is not between 1 and 65535`},
-		{"port and socket", XMLRPCConfig{SocketPath: "/x", Port: "80"}, "xmlrpc: port: is of no use with socket-path"},
-		{"port and folder", XMLRPCConfig{SocketDir: "/x", Port: "80"}, "xmlrpc: port: is of no use with socket-dir"},
-		{"host and folder", XMLRPCConfig{SocketDir: "/x", Host: "a"}, "xmlrpc: host: is of no use with socket-dir"},
+		{"port and socket", XMLRPCConfig{SocketPath: "/x", Port: "80"}, "xmlrpc: port: is of no use with socket-path: give one of them"},
+		{"port and folder", XMLRPCConfig{SocketDir: "/x", Port: "80"}, "xmlrpc: port: is of no use with socket-dir: give one of them"},
+		{"host and folder", XMLRPCConfig{SocketDir: "/x", Host: "a"}, "xmlrpc: host: is of no use with socket-dir: give one of them"},
 		{"host", XMLRPCConfig{URL: "/", Port: "80", Host: "a b"}, `xmlrpc: host: "a b" is neither a host name nor an IP address`},
 		{"URL with a space", at("/a b"), `xmlrpc: url: ' ' cannot be sent: write it as %20`},
 		{"URL with a password", at("http://jo:" + password + "@a/"), "xmlrpc: url: must not hold a user name or a password: they have settings of their own"},

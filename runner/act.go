@@ -364,7 +364,7 @@ func (r *runner) succeeds(ctx context.Context, p supervisor.Process) error {
 			return context.Cause(ctx)
 		}
 		r.note(p, c.Name(), result, time.Since(begun), false)
-		if result.Status != checks.Healthy && !errors.Is(result.Err, checks.ErrNotYet) {
+		if result.Status != checks.Healthy && !errors.Is(result.Err, checks.ErrNotYet) && !errors.Is(result.Err, checks.ErrPending) {
 			return fmt.Errorf("%s: %s", c.Name(), why(result))
 		}
 	}

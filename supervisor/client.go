@@ -201,7 +201,7 @@ func (c *Client) call(ctx context.Context, result any, method string, args ...an
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", method, err)
 	}
-	if c.username != "" || c.password != "" {
+	if c.sendsCredentials() {
 		req.SetBasicAuth(c.username, c.password)
 	}
 	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
@@ -220,6 +220,8 @@ func (c *Client) call(ctx context.Context, result any, method string, args ...an
 	return c.decode(body.Bytes(), method, result)
 }
 
+func (c *Client) sendsCredentials() bool { return c.username != "" || c.password != "" }
+
 // judge finds out whether an answer is one of supervisord's XML-RPC interface.
 func (c *Client) judge(resp *http.Response, body []byte) error {
 	fail := func(err error, advice string) error {
@@ -227,6 +229,13 @@ func (c *Client) judge(resp *http.Response, body []byte) error {
 	}
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
+	case resp.StatusCode == http.StatusUnauthorized && c.sendsCredentials():
+		section := "[inet_http_server]"
+		if strings.HasPrefix(c.address, "unix://") {
+			section = "[unix_http_server]"
+		}
+		return fail(ErrUnauthorized, fmt.Sprintf("supervisord refuses user %q with the password that it was given: "+
+			"compare them with username= and password= in %s of supervisord.conf", c.username, section))
 	case resp.StatusCode == http.StatusUnauthorized:
 		return fail(ErrUnauthorized, "supervisord does not hand its credentials to listeners: set SUPERVISOR_USERNAME and SUPERVISOR_PASSWORD "+
 			"in environment= of the [eventlistener] section, or pass --server-username and --server-password-file")

@@ -191,6 +191,8 @@ func TestCredentials(t *testing.T) {
 	const unauthorized = "401 Unauthorized: supervisord does not hand its credentials to listeners: " +
 		"set SUPERVISOR_USERNAME and SUPERVISOR_PASSWORD in environment= of the [eventlistener] section, " +
 		"or pass --server-username and --server-password-file"
+	const refused = `401 Unauthorized: supervisord refuses user "user" with the password that it was given: ` +
+		"compare them with username= and password= in [inet_http_server] of supervisord.conf"
 	var header string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header = r.Header.Get("Authorization")
@@ -208,14 +210,18 @@ func TestCredentials(t *testing.T) {
 		cfg     supervisor.Config
 		header  string
 		address string // "" means that they are accepted
+		text    string
 	}{
-		{"none", supervisor.Config{URL: server.URL}, "", server.URL},
-		{"wrong ones", supervisor.Config{URL: server.URL, Username: "user", Password: "secret"}, "Basic dXNlcjpzZWNyZXQ=", server.URL},
-		{"wrong ones in the URL", supervisor.Config{URL: "http://user:secret@" + host}, "Basic dXNlcjpzZWNyZXQ=", "http://" + host},
-		{"right ones", supervisor.Config{URL: server.URL, Username: "user", Password: "sécret:"}, "Basic dXNlcjpzw6ljcmV0Og==", ""},
-		{"right ones in the URL", supervisor.Config{URL: "http://user:s%C3%A9cret:@" + host}, "Basic dXNlcjpzw6ljcmV0Og==", ""},
+		{"none", supervisor.Config{URL: server.URL}, "", server.URL, unauthorized},
+		{"wrong ones", supervisor.Config{URL: server.URL, Username: "user", Password: "secret"}, "Basic dXNlcjpzZWNyZXQ=", server.URL, refused},
+		{"wrong ones in the URL", supervisor.Config{URL: "http://user:secret@" + host}, "Basic dXNlcjpzZWNyZXQ=", "http://" + host, refused},
+		{"wrong ones for a socket", supervisor.Config{URL: "unix:///s", Username: "user", Password: "secret", Dial: func(context.Context) (net.Conn, error) {
+			return net.Dial("tcp", host)
+		}}, "Basic dXNlcjpzZWNyZXQ=", "unix:///s", strings.Replace(refused, "inet_", "unix_", 1)},
+		{"right ones", supervisor.Config{URL: server.URL, Username: "user", Password: "sécret:"}, "Basic dXNlcjpzw6ljcmV0Og==", "", ""},
+		{"right ones in the URL", supervisor.Config{URL: "http://user:s%C3%A9cret:@" + host}, "Basic dXNlcjpzw6ljcmV0Og==", "", ""},
 		{"right ones beside wrong ones in the URL",
-			supervisor.Config{URL: "http://a:b@" + host, Username: "user", Password: "sécret:"}, "Basic dXNlcjpzw6ljcmV0Og==", ""},
+			supervisor.Config{URL: "http://a:b@" + host, Username: "user", Password: "sécret:"}, "Basic dXNlcjpzw6ljcmV0Og==", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -229,7 +235,7 @@ func TestCredentials(t *testing.T) {
 				}
 				return
 			}
-			wantUnreachable(t, err, tt.address, unauthorized)
+			wantUnreachable(t, err, tt.address, tt.text)
 			if !errors.Is(err, supervisor.ErrUnauthorized) {
 				t.Errorf("got %v, want ErrUnauthorized", err)
 			}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -362,10 +365,11 @@ func TestStateDir(t *testing.T) {
 	os.Symlink(open, link)
 	tests := []struct{ name, dir, want string }{
 		{"a folder that is missing is made", filepath.Join(dir, "a", "b"), ""},
-		{"a folder that others may write to", open, open + " may be used by others: chmod 755 it"},
+		{"a folder that others may write to", open, open + " may be used by others: chmod 700 it"},
 		{"a file", file, "mkdir " + file + ": not a directory"},
 		{"a symlink", link, link + " is not a folder"},
-		{"somebody else's", foreign, foreign + " belongs to user 65534, not to user 0, who runs this"},
+		{"somebody else's", foreign, foreign + " belongs to user 65534, not to user 0, who runs this: " +
+			"pass --state-dir with a folder that user root owns, made with `install -d -o root -m 700 FOLDER`"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -397,6 +401,54 @@ func TestStateDir(t *testing.T) {
 			t.Errorf("got %q, %v, want another than %q, which cannot be used", got, err, open)
 		}
 	})
+}
+
+// TestStateDirAsNobody has no folder that it may use: root's are not its own, and
+// nobody's home is not there.
+func TestStateDirAsNobody(t *testing.T) {
+	const variable = "SUPERVISOR_TEST_ROOTS_FOLDER"
+	dir := os.Getenv(variable)
+	switch {
+	case dir == "" && os.Geteuid() != 0:
+		t.Skip("NOT TESTED: it takes root to become another user")
+	case dir == "":
+		dir, err := os.MkdirTemp("", "sv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestStateDirAsNobody$", "-test.v")
+		cmd.Env = append(os.Environ(), variable+"="+dir, "STATE_DIRECTORY="+dir, "TMPDIR="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("as nobody: %v\n%s", err, out)
+		} else if strings.Contains(string(out), "--- SKIP") {
+			t.Skipf("NOT TESTED: %s", out)
+		}
+		return
+	}
+	if err := syscall.Setuid(65534); err != nil {
+		t.Skipf("NOT TESTED: root cannot become nobody: %v", err)
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	advice := fmt.Sprintf(": pass --state-dir with a folder that user %[1]s owns, made with `install -d -o %[1]s -m 700 FOLDER`", me.Username)
+	within := filepath.Join(dir, "a")
+	foreign := dir + " belongs to user 0, not to user 65534, who runs this"
+	for given, want := range map[string]string{
+		dir:    "the state folder cannot be used: " + foreign + advice,
+		within: "the state folder cannot be used: mkdir " + within + ": permission denied" + advice,
+		"": "no state folder can be used: " + foreign + "; mkdir " + me.HomeDir + ": permission denied; mkdir " +
+			filepath.Join(dir, "supervisor-checks-65534") + ": permission denied" + advice,
+	} {
+		if _, err := supervisor.StateDir(given); err == nil || err.Error() != want || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%q: got %v, want %s", given, err, want)
+		}
+	}
 }
 
 // TestLocksAreNotKept restarts a process through many listeners at once: only

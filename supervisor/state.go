@@ -27,7 +27,11 @@ import (
 func StateDir(dir string) (string, error) {
 	if dir != "" {
 		if err := claim(dir, 0o022); err != nil {
-			return "", fmt.Errorf("the state folder cannot be used: %w", err)
+			err = fmt.Errorf("the state folder cannot be used: %w", err)
+			if errors.Is(err, fs.ErrPermission) {
+				err = fmt.Errorf("%w: %s", err, folderAdvice())
+			}
+			return "", err
 		}
 		return dir, nil
 	}
@@ -42,16 +46,36 @@ func StateDir(dir string) (string, error) {
 		candidates = append(candidates, filepath.Join(u.HomeDir, ".local/state/supervisor-checks"))
 	}
 	candidates = append(candidates, filepath.Join(os.TempDir(), "supervisor-checks-"+uid))
-	var refusals []error
+	var refused error
 	for _, candidate := range candidates {
 		err := claim(candidate, 0o022)
 		if err == nil {
 			return candidate, nil
 		}
-		refusals = append(refusals, err)
+		if refused != nil {
+			err = fmt.Errorf("%w; %w", refused, err)
+		}
+		refused = err
 	}
-	return "", fmt.Errorf("no state folder can be used, pass --state-dir: %w", errors.Join(refusals...))
+	return "", fmt.Errorf("no state folder can be used: %w: %s", refused, folderAdvice())
 }
+
+// folderAdvice is what to do about a folder that is not ours.
+func folderAdvice() string {
+	return fmt.Sprintf("pass --state-dir with a folder that user %[1]s owns, made with `install -d -o %[1]s -m 700 FOLDER`", whoAmI())
+}
+
+// foreignError is that of a folder which belongs to another user.
+type foreignError struct {
+	dir   string
+	owner uint32
+}
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("%s belongs to user %d, not to user %d, who runs this", e.dir, e.owner, os.Geteuid())
+}
+
+func (e *foreignError) Is(target error) bool { return target == fs.ErrPermission }
 
 // claim makes a folder, or makes sure that it is ours and that nobody else has
 // the forbidden permissions.
@@ -67,11 +91,14 @@ func claim(dir string, forbidden fs.FileMode) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("%s is not a folder", dir)
 	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%s belongs to user %d, not to user %d, who runs this", dir, st.Uid, os.Geteuid())
+		return &foreignError{dir, st.Uid}
 	case fs.FileMode(st.Mode)&forbidden != 0:
-		return fmt.Errorf("%s may be used by others: chmod %o it", dir, fs.FileMode(st.Mode)&0o777&^forbidden)
+		return fmt.Errorf("%s may be used by others: chmod 700 it", dir)
 	}
-	return unix.Access(dir, unix.W_OK|unix.X_OK)
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "access", Path: dir, Err: err}
+	}
+	return nil
 }
 
 // intent is a restart that has begun: enough for another listener to finish it.

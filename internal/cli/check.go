@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -60,7 +62,7 @@ func newCheckProgram(name, arguments, what, example string) *checkProgram {
 		f.StringArrayVarP(&p.cfg.Groups, "process-group", "g", nil, "watch all processes of this `GROUP`; may be repeated")
 		f.StringArrayVarP(&p.cfg.Processes, "process-name", "N", nil,
 			"watch this `PROCESS` instead of groups: NAME (for NAME:NAME), GROUP:NAME or GROUP:*; may be repeated. "+
-				"With neither option every process is watched, except event listeners")
+				"With neither option every process is watched, except those that seem to be event listeners")
 	})
 	return p
 }
@@ -88,7 +90,7 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		added(f, "once", "output", "dry-run", "log-format", "log-level", "state-dir")
 	})
 	p.section("Where supervisord is", func(f *pflag.FlagSet) {
-		f.StringVar(&p.cfg.Server.URL, "server-url", "", "its `URL`, unix:///PATH or http://HOST:PORT (default $SUPERVISOR_SERVER_URL)")
+		f.StringVar(&p.cfg.Server.URL, "server-url", "", "its `URL`, unix:///PATH or http://HOST:PORT (default $SUPERVISOR_SERVER_URL; --once also looks at the usual sockets)")
 		f.StringVar(&p.cfg.Server.Username, "server-username", "", "`NAME` to log in with (default $SUPERVISOR_USERNAME)")
 		f.StringVar(&p.passwordFile, "server-password-file", "", "`FILE` with the password in its first line (default the password in $SUPERVISOR_PASSWORD)")
 		added(f, "server-url", "server-username", "server-password-file")
@@ -106,7 +108,7 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		p.cfg.Server.Username = cmp.Or(p.cfg.Server.Username, os.Getenv("SUPERVISOR_USERNAME"))
 		p.cfg.Server.Password = os.Getenv("SUPERVISOR_PASSWORD")
 		if p.Flags().Changed("server-password-file") {
-			if p.cfg.Server.Password, err = readSecret(p.passwordFile); err != nil {
+			if p.cfg.Server.Password, err = p.serverPassword(); err != nil {
 				return 0, usageError{fmt.Errorf("argument --server-password-file: %w", err)}
 			}
 		}
@@ -132,6 +134,22 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		}
 		return exitOK, err
 	})
+}
+
+// serverPassword reads the password of supervisord from its file.
+func (p *checkProgram) serverPassword() (string, error) {
+	password, err := readSecret(p.passwordFile)
+	if err != nil {
+		return "", err
+	}
+	if password == "" {
+		return "", fmt.Errorf("the first line of %s is empty: it must be the password", p.passwordFile)
+	}
+	u, err := url.Parse(cmp.Or(p.cfg.Server.URL, os.Getenv("SUPERVISOR_SERVER_URL")))
+	if p.cfg.Server.Username == "" && (err != nil || u.User == nil) {
+		return "", errors.New("there is no user that the password belongs to: pass --server-username or set SUPERVISOR_USERNAME")
+	}
+	return password, nil
 }
 
 // endpointOptions adds what the checks that connect to a port have in common.
@@ -194,24 +212,27 @@ func (c *credentials) read(f *pflag.FlagSet) (username, password string, err err
 	return c.username, password, nil
 }
 
-// sockets are where supervisord's socket is by default, in Debian's and in
-// supervisor's own configuration.
-var sockets = []string{"/run/supervisor.sock", "/var/run/supervisor.sock", "/tmp/supervisor.sock"}
+// sockets are where supervisord's socket is by default, in the configurations of
+// Debian, EPEL, FreeBSD and supervisor itself.
+var sockets = []string{
+	"/run/supervisor.sock", "/var/run/supervisor.sock",
+	"/run/supervisor/supervisor.sock", "/var/run/supervisor/supervisor.sock",
+	"/tmp/supervisor.sock",
+}
 
 // localSocket returns the first of sockets that somebody listens on, else the
-// first that there is, so that its error is seen, else "".
+// first that there is or may be, so that its error is seen, else "".
 func localSocket() string {
 	first := ""
 	for _, path := range sockets {
-		if _, err := os.Stat(path); err != nil {
-			continue
-		}
 		conn, err := net.DialTimeout("unix", path, time.Second)
-		if err == nil {
+		switch {
+		case err == nil:
 			conn.Close()
 			return path
+		case !errors.Is(err, fs.ErrNotExist):
+			first = cmp.Or(first, path)
 		}
-		first = cmp.Or(first, path)
 	}
 	return first
 }
@@ -227,7 +248,8 @@ func once(ctx context.Context, cfg runner.Config, output string, out io.Writer) 
 	var config *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
-		err = errors.New("supervisord's address is not known: pass --server-url unix:///PATH or http://HOST:PORT")
+		err = fmt.Errorf("supervisord's address is not known, and there is no %s: pass --server-url unix:///PATH or http://HOST:PORT",
+			strings.Join(sockets, ", no "))
 	case errors.As(err, &config):
 		return exitUsage, err
 	}

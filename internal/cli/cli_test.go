@@ -71,6 +71,7 @@ func TestOnceFindsTheSocket(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	missing, stale, live := filepath.Join(dir, "missing"), filepath.Join(dir, "stale"), filepath.Join(dir, "live")
+	folder := filepath.Join(dir, "folder", "missing")
 	for _, path := range []string{stale, live} {
 		l, err := net.Listen("unix", path)
 		if err != nil {
@@ -95,7 +96,7 @@ func TestOnceFindsTheSocket(t *testing.T) {
 		status  int
 		want    string // part of the error
 	}{
-		{"none", []string{missing}, exitUnknown, "supervisord's address is not known"},
+		{"none", []string{missing, folder}, exitUnknown, "supervisord's address is not known, and there is no " + missing + ", no " + folder + ": pass --server-url unix:///PATH"},
 		{"one", []string{missing, live}, exitOK, ""},
 		{"one after one that is left over", []string{missing, stale, live}, exitOK, ""},
 		{"one that is left over", []string{missing, stale, missing}, exitUnknown, stale},
@@ -119,11 +120,11 @@ func TestOptionOfAField(t *testing.T) {
 		f.String("host", "", "")
 	})
 	for field, want := range map[string]string{
-		"timeout":     "argument -t/--timeout",
-		"retries":     "argument -r/--num-retries",
-		"host":        "argument --host",
-		"unheard-of":  "argument --unheard-of",
-		"num-retries": "argument -r/--num-retries",
+		"timeout":     "-t/--timeout",
+		"retries":     "-r/--num-retries",
+		"host":        "--host",
+		"unheard-of":  "--unheard-of",
+		"num-retries": "-r/--num-retries",
 	} {
 		if got := p.option(field); got != want {
 			t.Errorf("%s: %q, want %q", field, got, want)

@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -20,9 +22,13 @@ func newComplex() *Program {
 	var config string
 	p.section("Checks", func(f *pflag.FlagSet) {
 		f.StringVarP(&config, "check-config", "c", "", "the checks, as a `JSON` object of the settings of each, in the order in which they are made, "+
-			`such as '{"http": {"port": 8080, "url": "/ping"}, "memory": {"max_rss": "1GiB"}}' (required)`)
+			`such as '{"http": {"port": 8080, "url": "/ping"}, "memory": {"max_rss": "1GiB"}}'; supervisord.conf writes %% for each % (required)`)
 		required(f, "check-config")
 	})
+	p.section("Checks and their keys", func(*pflag.FlagSet) {})
+	for _, name := range slices.Sorted(maps.Keys(composites)) {
+		p.term(name, composites[name]().describe())
+	}
 	return p.does(func() ([]checks.Check, error) {
 		all, err := parseComposite(config)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 )
@@ -21,7 +22,7 @@ import (
 // good as absent. No value of a password is part of an error.
 func parseComposite(document string) ([]checks.Check, error) {
 	if err := json.Unmarshal([]byte(document), new(json.RawMessage)); err != nil {
-		return nil, fmt.Errorf("not valid JSON: %w", err)
+		return nil, fmt.Errorf("not valid JSON, in %s: %w", place(document, err), err)
 	}
 	members, err := readObject([]byte(document))
 	if err != nil {
@@ -29,14 +30,14 @@ func parseComposite(document string) ([]checks.Check, error) {
 	}
 	var all []checks.Check
 	for _, m := range members {
-		makeCheck, is := composites[m.name]
+		configure, is := composites[m.name]
 		if !is {
 			return nil, fmt.Errorf("there is no check %q; there are %s", m.name, names(composites))
 		}
 		if string(m.value) == "null" {
 			continue
 		}
-		c, err := makeCheck(m.value)
+		c, err := configure().read(m.value)
 		var refused *checks.ConfigError
 		if errors.As(err, &refused) {
 			err = compositeError(refused)
@@ -52,8 +53,47 @@ func parseComposite(document string) ([]checks.Check, error) {
 	return all, nil
 }
 
-// composites make a check of its JSON object.
-var composites = map[string]func(json.RawMessage) (checks.Check, error){
+// place tells where in a document its error is, without quoting it, for it may
+// hold a password.
+func place(document string, err error) string {
+	var syntax *json.SyntaxError
+	read := 0
+	if errors.As(err, &syntax) {
+		read = max(0, int(syntax.Offset)-1) // the last byte that was read is the wrong one
+	}
+	before := document[:read]
+	line := strings.Count(before, "\n")
+	return fmt.Sprintf("line %d, column %d", line+1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])+1)
+}
+
+// composite is how a check is made of a JSON object.
+type composite struct {
+	keys     keys
+	required []string // keys that must be there, and choices between such: "port or unix_socket"
+	make     func() (checks.Check, error)
+}
+
+// read makes the check of its object. It is for make to refuse one that has
+// nothing of a choice.
+func (c composite) read(object json.RawMessage) (checks.Check, error) {
+	if err := readKeys(object, c.keys, c.required); err != nil {
+		return nil, err
+	}
+	return c.make()
+}
+
+// describe lists the keys, those that are required first.
+func (c composite) describe() string {
+	required := strings.Join(c.required, ", ")
+	others := maps.Clone(c.keys)
+	for _, word := range strings.Fields(strings.ReplaceAll(required, ",", "")) {
+		delete(others, word)
+	}
+	return required + " (required); " + names(others)
+}
+
+// composites are the checks by their names.
+var composites = map[string]func() composite{
 	"cpu":    compositeCPU,
 	"file":   compositeFile,
 	"http":   compositeHTTP,
@@ -81,25 +121,17 @@ func compositeKey(field string) string {
 
 // compositeError returns err with the keys for the fields that it names.
 func compositeError(err *checks.ConfigError) error {
-	key := compositeKey(err.Field)
-	if len(err.With) == 0 {
-		return fmt.Errorf("%s: %w", key, err.Err)
-	}
-	text := err.Err.Error()
-	for _, other := range err.With {
-		text = strings.ReplaceAll(text, other, compositeKey(other))
-	}
-	return fmt.Errorf("%s: %s", key, text)
+	return fmt.Errorf("%s: %s", compositeKey(err.Field), reworded(err, compositeKey))
 }
 
-func compositeHTTP(object json.RawMessage) (checks.Check, error) {
+func compositeHTTP() composite {
 	var (
 		cfg     checks.HTTPConfig
 		timeout = duration(checks.DefaultHTTPTimeout)
 		retries = number(defaultRetries)
 		login   compositeLogin
 	)
-	err := readKeys(object, login.in(keys{
+	return composite{login.in(keys{
 		"url":           stringKey(&cfg.URL), // "" is the root, as with -u ''
 		"port":          textKey(&cfg.Port),
 		"host":          wordKey(&cfg.Host),
@@ -115,45 +147,42 @@ func compositeHTTP(object json.RawMessage) (checks.Check, error) {
 		"expect_body":   wordKey(&cfg.ExpectBody),
 		"ca_file":       wordKey(&cfg.CAFile),
 		"insecure":      boolKey(&cfg.Insecure),
-	}), "url")
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Username, cfg.Password, err = login.read(); err != nil {
-		return nil, err
-	}
-	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
-	return checks.NewHTTP(cfg)
+	}), []string{"url", "port or unix_socket"}, func() (checks.Check, error) {
+		var err error
+		if cfg.Username, cfg.Password, err = login.read(); err != nil {
+			return nil, err
+		}
+		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+		return checks.NewHTTP(cfg)
+	}}
 }
 
-func compositeTCP(object json.RawMessage) (checks.Check, error) {
+func compositeTCP() composite {
 	var (
 		cfg     checks.TCPConfig
 		timeout = duration(checks.DefaultTCPTimeout)
 		retries = number(defaultRetries)
 	)
-	err := readKeys(object, keys{
+	return composite{keys{
 		"port":        textKey(&cfg.Port),
 		"host":        wordKey(&cfg.Host),
 		"unix_socket": wordKey(&cfg.UnixSocket),
 		"timeout":     durationKey(&timeout),
 		"num_retries": valueKey(&retries),
-	})
-	if err != nil {
-		return nil, err
-	}
-	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
-	return checks.NewTCP(cfg)
+	}, []string{"port or unix_socket"}, func() (checks.Check, error) {
+		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+		return checks.NewTCP(cfg)
+	}}
 }
 
-func compositeXMLRPC(object json.RawMessage) (checks.Check, error) {
+func compositeXMLRPC() composite {
 	var (
 		cfg     checks.XMLRPCConfig
 		timeout = duration(checks.DefaultXMLRPCTimeout)
 		retries = number(defaultRetries)
 		login   compositeLogin
 	)
-	err := readKeys(object, login.in(keys{
+	return composite{login.in(keys{
 		"url":         wordKey(&cfg.URL),
 		"port":        textKey(&cfg.Port),
 		"host":        wordKey(&cfg.Host),
@@ -162,69 +191,62 @@ func compositeXMLRPC(object json.RawMessage) (checks.Check, error) {
 		"method":      wordKey(&cfg.Method),
 		"timeout":     durationKey(&timeout),
 		"num_retries": valueKey(&retries),
-	}))
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Username, cfg.Password, err = login.read(); err != nil {
-		return nil, err
-	}
-	cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
-	return checks.NewXMLRPC(cfg)
+	}), []string{"url and port, or sock_path, or sock_dir"}, func() (checks.Check, error) {
+		var err error
+		if cfg.Username, cfg.Password, err = login.read(); err != nil {
+			return nil, err
+		}
+		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
+		return checks.NewXMLRPC(cfg)
+	}}
 }
 
-func compositeMemory(object json.RawMessage) (checks.Check, error) {
+func compositeMemory() composite {
 	var (
 		cfg    checks.MemoryConfig
 		limit  limit
 		metric string
 	)
-	err := readKeys(object, keys{
+	return composite{keys{
 		"max_rss":    limitKey(&limit),
 		"cumulative": boolKey(&cfg.Cumulative),
 		"metric":     wordKey(&metric),
-	}, "max_rss")
-	if err != nil {
-		return nil, err
-	}
-	cfg.Max, cfg.MaxPercent, cfg.Metric = limit.bytes, limit.percent, checks.MemoryMetric(metric)
-	return checks.NewMemory(cfg)
+	}, []string{"max_rss"}, func() (checks.Check, error) {
+		cfg.Max, cfg.MaxPercent, cfg.Metric = limit.bytes, limit.percent, checks.MemoryMetric(metric)
+		return checks.NewMemory(cfg)
+	}}
 }
 
-func compositeCPU(object json.RawMessage) (checks.Check, error) {
+func compositeCPU() composite {
 	var (
 		cfg     checks.CPUConfig
 		percent percentage
 		over    = interval(time.Hour)
 	)
-	err := readKeys(object, keys{
+	return composite{keys{
 		"max_cpu":    valueKey(&percent),
 		"interval":   durationKey(&over),
 		"cumulative": boolKey(&cfg.Cumulative),
-	}, "max_cpu")
-	if err != nil {
-		return nil, err
-	}
-	cfg.MaxPercent, cfg.Interval = float64(percent), time.Duration(over)
-	return checks.NewCPU(cfg)
+	}, []string{"max_cpu"}, func() (checks.Check, error) {
+		cfg.MaxPercent, cfg.Interval = float64(percent), time.Duration(over)
+		return checks.NewCPU(cfg)
+	}}
 }
 
-func compositeFile(object json.RawMessage) (checks.Check, error) {
+func compositeFile() composite {
 	var (
 		cfg checks.FileConfig
 		age duration
 	)
-	err := readKeys(object, keys{
+	return composite{keys{
 		"timeout":       durationKey(&age),
 		"fail_on_error": boolKey(&cfg.FailOnError),
 		"filepath":      wordKey(&cfg.Path),
 		"root_dir":      wordKey(&cfg.Root),
-	}, "timeout")
-	if err != nil {
-		return nil, err
-	}
-	cfg.MaxAge = time.Duration(age)
-	return checks.NewFile(cfg)
+	}, []string{"timeout"}, func() (checks.Check, error) {
+		cfg.MaxAge = time.Duration(age)
+		return checks.NewFile(cfg)
+	}}
 }
 
 // compositeLogin has the keys of a login with the processes.
@@ -254,8 +276,8 @@ func (l *compositeLogin) read() (username, password string, err error) {
 type keys map[string]func(json.RawMessage) error
 
 // readKeys reads an object that may have those keys and must have the required
-// ones.
-func readKeys(object json.RawMessage, k keys, required ...string) error {
+// ones, of which it passes over choices.
+func readKeys(object json.RawMessage, k keys, required []string) error {
 	members, err := readObject(object)
 	if err != nil {
 		return err
@@ -275,7 +297,7 @@ func readKeys(object json.RawMessage, k keys, required ...string) error {
 		given[m.name] = true
 	}
 	for _, name := range required {
-		if !given[name] {
+		if _, is := k[name]; is && !given[name] {
 			return fmt.Errorf("%s: is required", name)
 		}
 	}

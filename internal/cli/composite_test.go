@@ -128,9 +128,10 @@ var insides = cmp.Options{
 func TestCompositeIsRefused(t *testing.T) {
 	const checksThereAre = "cpu, file, http, memory, tcp, xmlrpc"
 	for _, test := range []struct{ name, document, want string }{
-		{"nothing", "", "not valid JSON: unexpected end of JSON input"},
-		{"half an object", `{"tcp":`, "not valid JSON: unexpected end of JSON input"},
-		{"more than an object", `{"tcp":{"port":80}} x`, "not valid JSON: invalid character 'x' after top-level value"},
+		{"nothing", "", "not valid JSON, in line 1, column 1: unexpected end of JSON input"},
+		{"half an object", `{"tcp":`, "not valid JSON, in line 1, column 7: unexpected end of JSON input"},
+		{"a comma too many", "{\n\t\"tcp\": {\"host\": \"äö\", }\n}", "not valid JSON, in line 2, column 24: invalid character '}' looking for beginning of object key string"},
+		{"more than an object", `{"tcp":{"port":80}} x`, "not valid JSON, in line 1, column 21: invalid character 'x' after top-level value"},
 		{"a list", `[]`, "is not a JSON object"},
 		{"null", `null`, "is not a JSON object"},
 		{"no check", `{}`, "there is no check in it; there are " + checksThereAre},
@@ -168,11 +169,11 @@ func TestCompositeIsRefused(t *testing.T) {
 		{"a limit of 0 %", `{"cpu":{"max_cpu":0}}`, "cpu: max_cpu: 0 is not more than 0"},
 		{"a negative interval", `{"cpu":{"max_cpu":5,"interval":-5}}`, `cpu: interval: "-5" is less than 0`},
 		{"truth as a list", `{"memory":{"max_rss":1,"cumulative":[]}}`, "memory: cumulative: is neither true nor false"},
-		{"two sockets", `{"xmlrpc":{"sock_path":"/x","sock_dir":"/y"}}`, "xmlrpc: sock_dir: is of no use with sock_path"},
-		{"a port and a folder of sockets", `{"xmlrpc":{"sock_dir":"/x","port":80}}`, "xmlrpc: port: is of no use with sock_dir"},
+		{"two sockets", `{"xmlrpc":{"sock_path":"/x","sock_dir":"/y"}}`, "xmlrpc: sock_dir: is of no use with sock_path: give one of them"},
+		{"a port and a folder of sockets", `{"xmlrpc":{"sock_dir":"/x","port":80}}`, "xmlrpc: port: is of no use with sock_dir: give one of them"},
 		{"no server", `{"xmlrpc":{}}`, "xmlrpc: url: is required, or else sock_path or sock_dir"},
-		{"a port and a socket", `{"http":{"url":"/","port":80,"unix_socket":"/x"}}`, "http: port: is of no use with unix_socket"},
-		{"a host and a socket", `{"tcp":{"host":"a","unix_socket":"/x"}}`, "tcp: host: is of no use with unix_socket"},
+		{"a port and a socket", `{"http":{"url":"/","port":80,"unix_socket":"/x"}}`, "http: port: is of no use with unix_socket: give one of them"},
+		{"a host and a socket", `{"tcp":{"host":"a","unix_socket":"/x"}}`, "tcp: host: is of no use with unix_socket: give one of them"},
 		{"a password without a name", `{"http":{"port":80,"url":"/","password":"secret"}}`, "http: password: there is no username that it belongs to"},
 		{"a password that is a number", `{"http":{"port":80,"url":"/","username":"u","password":12345}}`, "http: password: is not a string"},
 		{"two passwords", `{"xmlrpc":{"sock_dir":"/x","username":"u","password":"secret","password_file":"x"}}`, "xmlrpc: password_file: not together with password"},
@@ -185,6 +186,25 @@ func TestCompositeIsRefused(t *testing.T) {
 				t.Errorf("got %d checks, error %v, want error %s", len(all), err, test.want)
 			}
 		})
+	}
+}
+
+// What --help says of the keys is so.
+func TestCompositeKeysAreDescribed(t *testing.T) {
+	for name, configure := range composites {
+		c := configure()
+		described := c.describe()
+		for key := range c.keys {
+			if found := regexp.MustCompile(`\b`+key+`\b`).FindAllString(described, -1); len(found) != 1 {
+				t.Errorf("%s: %s is there %d times: %s", name, key, len(found), described)
+			}
+		}
+		if _, err := parseComposite(fmt.Sprintf(`{%q: {}}`, name)); err == nil || len(c.required) == 0 {
+			t.Errorf("%s: without what is required: %v", name, err)
+		}
+	}
+	if got, want := compositeTCP().describe(), "port or unix_socket (required); host, num_retries, timeout"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -23,7 +23,7 @@ func newMemory() *Program {
 	)
 	p.section("Memory", func(f *pflag.FlagSet) {
 		f.VarP(&limit, "max-rss", "m", "how much a process may use: in KiB (102400), with a unit (100MB, 100MiB, 1.5GiB), or as a part of the "+
-			"machine's memory or its control group's, whichever is less (80%) (required)")
+			"machine's memory or its control group's, whichever is less (80%; supervisord.conf writes %% for each %) (required)")
 		required(f, "max-rss", "msx-rss")
 		f.Var(&limit, "msx-rss", "the same, as supervisor_checks spells it")
 		f.MarkHidden("msx-rss")

@@ -48,11 +48,15 @@ type Program struct {
 	version  bool // is asked for
 }
 
-// Section is options under a title of their own.
+// Section is options, and what else there is to know, under a title of their own.
 type Section struct {
 	Title string
 	Flags *pflag.FlagSet
+	Terms []Term
 }
+
+// Term is a word with its explanation.
+type Term struct{ Word, Text string }
 
 // Programs returns all programs, for those who describe them.
 func Programs() []*Program {
@@ -74,7 +78,7 @@ func newProgram(use, short, long string) *Program {
 	p.SetUsageFunc(func(c *cobra.Command) error {
 		fmt.Fprintf(c.OutOrStderr(), "Usage:\n  %s\n", c.UseLine())
 		for _, s := range p.Sections {
-			fmt.Fprintf(c.OutOrStderr(), "\n%s:\n%s", s.Title, s.Flags.FlagUsagesWrapped(100))
+			fmt.Fprintf(c.OutOrStderr(), "\n%s:\n%s%s", s.Title, s.Flags.FlagUsagesWrapped(helpWidth), termUsages(s.Terms))
 		}
 		return nil
 	})
@@ -82,6 +86,31 @@ func newProgram(use, short, long string) *Program {
 	p.DisableFlagsInUseLine = true
 	p.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	return p
+}
+
+// helpWidth is how many columns --help has.
+const helpWidth = 100
+
+// termUsages shows terms as the usages of options are shown.
+func termUsages(terms []Term) string {
+	const indent = 2
+	widest := 0
+	for _, t := range terms {
+		widest = max(widest, len(t.Word))
+	}
+	var b strings.Builder
+	for _, t := range terms {
+		line := fmt.Sprintf("%*s%-*s", indent, "", widest+1, t.Word)
+		for _, word := range strings.Fields(t.Text) {
+			if len(line)+1+len(word) > helpWidth {
+				b.WriteString(line + "\n")
+				line = strings.Repeat(" ", indent+widest+1)
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 func noArguments(_ *cobra.Command, args []string) error {
@@ -96,9 +125,15 @@ func (p *Program) section(title string, define func(*pflag.FlagSet)) {
 	flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
 	flags.SortFlags = false
 	define(flags)
-	p.Sections = append(p.Sections, Section{title, flags})
+	p.Sections = append(p.Sections, Section{Title: title, Flags: flags})
 	p.Flags().AddFlagSet(flags)
 	flags.VisitAll(p.complete)
+}
+
+// term explains a word in the last section.
+func (p *Program) term(word, text string) {
+	last := &p.Sections[len(p.Sections)-1]
+	last.Terms = append(last.Terms, Term{word, text})
 }
 
 // complete tells shells what to offer for the value of an option: its words, or
@@ -154,7 +189,10 @@ func (p *Program) run(args []string, std streams) int {
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd { // what shells run shows usages as they are
 		p.Flags().VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
 	}
-	err := p.ExecuteContext(context.Background())
+	err := p.swallowed(args)
+	if err == nil {
+		err = p.ExecuteContext(context.Background())
+	}
 	if err == nil {
 		return status
 	}
@@ -165,19 +203,59 @@ func (p *Program) run(args []string, std streams) int {
 	var policy *runner.PolicyError
 	switch {
 	case errors.As(err, &refused):
-		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(refused.Field), refused.Err)
+		fmt.Fprintf(std.err, "%s: error: argument %s: %s\n", name, p.option(refused.Field), reworded(refused, p.option))
 	case errors.As(err, &policy):
-		fmt.Fprintf(std.err, "%s: error: %s: %v\n", name, p.option(policy.Field), policy.Err)
+		fmt.Fprintf(std.err, "%s: error: argument %s: %v\n", name, p.option(policy.Field), policy.Err)
 	default:
 		fmt.Fprintf(std.err, "%s: error: %v\n", name, err)
 	}
-	if errors.As(err, &usage) || errors.As(err, &refused) {
+	if errors.As(err, &usage) || errors.As(err, &refused) || errors.As(err, &policy) {
 		fmt.Fprintf(std.err, "See %s --help.\n", name)
 	}
 	if errors.As(err, &usage) || errors.As(err, &refused) || errors.As(err, &config) {
 		return exitUsage
 	}
 	return max(status, 1)
+}
+
+// swallowed returns an error if an option would take another one, written out,
+// for its value. As argparse has it, such a value is to follow a "=".
+func (p *Program) swallowed(args []string) error {
+	if len(args) == 0 || args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd {
+		return nil
+	}
+	for i := 0; i+1 < len(args) && args[i] != "--"; i++ {
+		option := p.awaits(args[i])
+		if option == nil {
+			continue
+		}
+		i++
+		if name, long := strings.CutPrefix(args[i], "--"); long {
+			if other := p.Flags().Lookup(name); other != nil && other.Name == name {
+				return noValue(option)
+			}
+		}
+	}
+	return nil
+}
+
+// awaits returns the option in arg whose value is the next argument, or nil.
+func (p *Program) awaits(arg string) *pflag.Flag {
+	var option *pflag.Flag
+	if name, long := strings.CutPrefix(arg, "--"); long {
+		option = p.Flags().Lookup(name) // which none is that has its value after a "="
+	} else if strings.HasPrefix(arg, "-") {
+		for i := 1; i < len(arg); i++ {
+			option = p.Flags().ShorthandLookup(arg[i : i+1])
+			if option == nil || option.NoOptDefVal == "" && i+1 < len(arg) {
+				return nil // it is not there, or the rest of arg is its value
+			}
+		}
+	}
+	if option == nil || option.NoOptDefVal != "" {
+		return nil
+	}
+	return option
 }
 
 // required marks an option that must be given, or else one of instead.
@@ -224,7 +302,17 @@ func (p *Program) option(field string) string {
 			named = optionName(f)
 		}
 	})
-	return "argument " + named
+	return named
+}
+
+// reworded returns the text of err with what name makes of the other fields that
+// it names.
+func reworded(err *checks.ConfigError, name func(field string) string) string {
+	text := err.Err.Error()
+	for _, other := range err.With {
+		text = strings.ReplaceAll(text, other, name(other))
+	}
+	return text
 }
 
 // field tells that an option is for a field of another name.
@@ -274,6 +362,10 @@ func completeName(f *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
+func noValue(f *pflag.Flag) error {
+	return usageError{fmt.Errorf("argument %s: expected one argument", optionName(f))}
+}
+
 // parseError puts an error of the parser into argparse's words.
 func parseError(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
@@ -289,7 +381,7 @@ func parseError(c *cobra.Command, err error) error {
 			err = fmt.Errorf("ambiguous option: --%s could be --%s", name, strings.Join(names, ", --"))
 		}
 	case errors.As(err, &missing):
-		err = fmt.Errorf("argument %s: expected one argument", optionName(missing.GetFlag()))
+		return noValue(missing.GetFlag())
 	case errors.As(err, &refused):
 		err = fmt.Errorf("argument %s: %w", optionName(refused.GetFlag()), refused.Unwrap())
 	}

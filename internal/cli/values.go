@@ -94,7 +94,11 @@ func parsePercentage(s string) (float64, error) {
 	if v, err := parseFraction(text); err == nil {
 		return v, nil
 	}
-	return 0, fmt.Errorf("%q is not a number of percent, such as 80 or 99.5", s)
+	hint := ""
+	if strings.HasSuffix(text, "%") {
+		hint = "; %% is how supervisord.conf writes a %, nobody else"
+	}
+	return 0, fmt.Errorf("%q is not a number of percent, such as 80 or 99.5%s", s, hint)
 }
 
 // parseFraction reads digits with a point in them, and none of the other

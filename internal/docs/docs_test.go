@@ -49,7 +49,7 @@ func TestEveryCommandHasItsReference(t *testing.T) {
 
 // What is in the help is in the pages.
 func TestPagesHaveWhatTheHelpHas(t *testing.T) {
-	for _, p := range cli.Programs() {
+	for _, p := range programs() {
 		page, man := read(t, "docs/cli/"+p.Name()+".md"), read(t, "docs/man/"+p.Name()+".1")
 		man = strings.NewReplacer(`\-`, "-", `\fB`, "", `\fI`, "", `\fP`, "", `\(aq`, "'", `\\`, `\`).Replace(man)
 		has := func(what, inPage, inMan string) {
@@ -64,6 +64,9 @@ func TestPagesHaveWhatTheHelpHas(t *testing.T) {
 		has("the exit status", "\n## Exit status\n\n0 ", "\n.SH EXIT STATUS\n0 ")
 		for _, s := range p.Sections {
 			has(s.Title, "\n## "+s.Title+"\n", "\n.SS "+s.Title+"\n")
+			for _, term := range s.Terms {
+				has(term.Word, "\n| `"+term.Word+"` | "+term.Text+" |\n", "\n"+term.Word+"\n"+term.Text+"\n")
+			}
 			s.Flags.VisitAll(func(f *pflag.Flag) {
 				switch {
 				case !f.Hidden:
@@ -125,7 +128,7 @@ func TestManPagesRender(t *testing.T) {
 	if out, err := exec.Command("man", "--version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "man 2.") {
 		t.Skipf("NOT TESTED: man-db is not here (%v)", err)
 	}
-	for _, p := range cli.Programs() {
+	for _, p := range programs() {
 		for _, encoding := range []string{"UTF-8", "ASCII"} {
 			var warnings strings.Builder
 			cmd := exec.Command("man", "--warnings=w", "-E", encoding, "-l", filepath.Join(root, "docs/man", p.Name()+".1"))
@@ -140,6 +143,44 @@ func TestManPagesRender(t *testing.T) {
 					t.Errorf("%s in %s: there is no %q in\n%s", p.Name(), encoding, want, shown)
 				}
 			}
+		}
+	}
+}
+
+// Root installs what was built, and need not have Go for that.
+func TestInstall(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("NOT TESTED: ", err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "docs"), os.DirFS(filepath.Join(root, "docs"))); err != nil {
+		t.Fatal(err)
+	}
+	install := func() (string, error) {
+		makefile, err := filepath.Abs(filepath.Join(root, "Makefile"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("make", "-f", makefile, "install", "GO=false", "PREFIX=/usr", "DESTDIR="+filepath.Join(dir, "to"))
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := install(); err == nil || !strings.Contains(out, "there is nothing in bin/: run make build first\n") {
+		t.Errorf("without binaries: error %v\n%s", err, out)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin", "supervisor_tcp_check"), []byte("x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := install(); err != nil {
+		t.Errorf("with binaries: %v\n%s", err, out)
+	}
+	for _, name := range []string{"bin/supervisor_tcp_check", "share/man/man1/supervisor_tcp_check.1"} {
+		if _, err := os.Stat(filepath.Join(dir, "to/usr", name)); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	"github.com/supervisor-checks/supervisor-checks/internal/host"
 )
 
 func main() {
@@ -20,10 +21,13 @@ func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: docs FOLDER")
 	}
-	if err := write(os.Args[1], cli.Programs()); err != nil {
+	if err := write(os.Args[1], programs()); err != nil {
 		log.Fatal(err)
 	}
 }
+
+// programs are all that there are.
+func programs() []*cli.Program { return append(cli.Programs(), host.New()) }
 
 // write writes the reference of programs into a folder.
 func write(folder string, programs []*cli.Program) error {

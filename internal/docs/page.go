@@ -27,6 +27,7 @@ type description struct {
 
 type section struct {
 	title   string
+	kind    string // of what options are: "option"
 	options []option
 }
 
@@ -46,12 +47,18 @@ func describe(p *cli.Program) (description, error) {
 		d.language = "ini"
 	}
 	for _, s := range p.Sections {
-		described := section{title: s.Title}
+		described := section{title: s.Title, kind: "option"}
+		if len(s.Terms) > 0 {
+			described.kind = ""
+		}
 		s.Flags.VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden {
 				described.options = append(described.options, describeOption(f))
 			}
 		})
+		for _, t := range s.Terms {
+			described.options = append(described.options, option{names: []string{t.Word}, usage: t.Text})
+		}
 		d.sections = append(d.sections, described)
 	}
 	return d, nil
@@ -76,7 +83,7 @@ func (d description) markdown(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n# %s\n\n%s\n\n```\n%s\n```\n", notice, d.name, escape(d.long), d.use)
 	fmt.Fprintf(w, "\n## Example\n\n```%s\n%s\n```\n", d.language, d.example)
 	for _, s := range d.sections {
-		fmt.Fprintf(w, "\n## %s\n\n| option | |\n|---|---|\n", s.title)
+		fmt.Fprintf(w, "\n## %s\n\n| %s | |\n|---|---|\n", s.title, s.kind)
 		for _, o := range s.options {
 			names := "`" + strings.Join(o.names, "`, `") + "`"
 			if o.value != "" {

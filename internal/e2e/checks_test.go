@@ -104,8 +104,8 @@ func testEachCheck(h *host, part string, log func(listener string) string) {
 		}
 	}
 	busy := members["cpu"][0].Namespec()
-	for _, found := range regexp.MustCompile(busy+` (is restarted|unknown: cpu: cannot tell yet).* % of a processor, more than 5 %, for ([0-9a-z.]+)`).FindAllStringSubmatch(log("l_cpu"), -1) {
-		lasted, err := time.ParseDuration(found[2])
+	for _, found := range regexp.MustCompile(busy+` (is restarted|unknown: cpu: over its limit).* % of a processor, more than 5 %, for ([0-9a-z.]+(?: s)?)`).FindAllStringSubmatch(log("l_cpu"), -1) {
+		lasted, err := time.ParseDuration(strings.ReplaceAll(found[2], " ", ""))
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
@@ -34,7 +35,7 @@ type (
 
 // Main runs supervisor_checks and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
-	root := New()
+	root := New().Command
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -62,11 +63,13 @@ type asker struct {
 	output   string
 }
 
-// New returns the command with its subcommands.
-func New() *cobra.Command {
+// New returns the program, for Main and for those who describe it.
+func New() *cli.Program {
 	var a asker
 	root := &cobra.Command{
-		Use:   "supervisor_checks COMMAND",
+		Use: "supervisor_checks COMMAND [option ...]",
+		Example: `supervisor_checks explain web:web_8001
+supervisor_checks pause 'web:*' --for 30m`,
 		Short: "Speaks to running event listeners of supervisor-checks.",
 		Long: `Speaks to running event listeners of supervisor-checks, supervisor_http_check and the like, through
 the sockets in their state folder. It must be run as the user of the listeners, or with the
@@ -76,7 +79,7 @@ PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all.
 
 Exit status: 0 done, 1 a listener could not be spoken to, 2 wrong command line, 3 no listener runs, or
 none watches such a process.`,
-		SilenceErrors: true, SilenceUsage: true, Version: cli.Version,
+		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              cobra.NoArgs,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -86,6 +89,7 @@ none watches such a process.`,
 	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
 	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
 	f.StringVar(&a.output, "output", "table", "`FORMAT` to print, table or json")
+	f.BoolP("help", "h", false, "print the help of a command and exit")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(&cobra.Command{
@@ -127,7 +131,11 @@ none watches such a process.`,
 			fmt.Fprintf(c.OutOrStdout(), "supervisor_checks %s\n", cli.Version)
 		},
 	})
-	return root
+	p := &cli.Program{Command: root, Sections: []cli.Section{{Title: "Commands", Flags: pflag.NewFlagSet("", pflag.ContinueOnError)}, {Title: "Options", Flags: f}}}
+	for _, command := range root.Commands() {
+		p.Sections[0].Terms = append(p.Sections[0].Terms, cli.Term{Word: command.Use, Text: command.Short})
+	}
+	return p
 }
 
 func arguments(least, most int) cobra.PositionalArgs {

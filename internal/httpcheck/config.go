@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -54,6 +55,7 @@ type Config struct {
 type FieldError struct {
 	Field string // as on a command line: "expect-status"
 	Err   error
+	With  []string // other settings that the text of Err names
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
@@ -225,7 +227,7 @@ func tlsConfig(cfg Config) (*tls.Config, error) {
 	case cfg.CAFile == "":
 		return &tls.Config{InsecureSkipVerify: cfg.Insecure}, nil
 	case cfg.Insecure:
-		return nil, refuse("ca-file", "is of no use with insecure")
+		return nil, &FieldError{Field: "ca-file", Err: errors.New("is of no use with insecure: give one of them"), With: []string{"insecure"}}
 	}
 	pem, err := os.ReadFile(cfg.CAFile)
 	if err != nil {

@@ -21,9 +21,9 @@ func Describe(pid int) map[string]string {
 	return map[string]string{
 		"status":      readText(filepath.Join(dir, "status")),
 		"command":     strings.ReplaceAll(strings.TrimRight(readText(filepath.Join(dir, "cmdline")), "\x00"), "\x00", " ") + "\n",
-		"threads":     threads(dir),
-		"descriptors": descriptors(dir),
-		"tree":        tree(pid),
+		"threads":     describeThreads(dir),
+		"descriptors": describeDescriptors(dir),
+		"tree":        describeTree(pid),
 	}
 }
 
@@ -35,9 +35,9 @@ func readText(path string) string {
 	return string(text)
 }
 
-// threads lists the threads of a process with their names, states, and where in
+// describeThreads lists the threads of a process with their names, states, and where in
 // the kernel they wait.
-func threads(dir string) string {
+func describeThreads(dir string) string {
 	var text strings.Builder
 	err := each(filepath.Join(dir, "task"), func(name string) {
 		thread := filepath.Join(dir, "task", name)
@@ -53,8 +53,8 @@ func threads(dir string) string {
 	return text.String() + err
 }
 
-// descriptors lists the open files of a process.
-func descriptors(dir string) string {
+// describeDescriptors lists the open files of a process.
+func describeDescriptors(dir string) string {
 	var text strings.Builder
 	err := each(filepath.Join(dir, "fd"), func(name string) {
 		to, err := os.Readlink(filepath.Join(dir, "fd", name))
@@ -83,8 +83,8 @@ func each(dir string, do func(name string)) string {
 	return ""
 }
 
-// tree lists a process and its descendants.
-func tree(pid int) string {
+// describeTree lists a process and its descendants.
+func describeTree(pid int) string {
 	look, err := (&Table{RSS: true}).Tree(pid)
 	if err != nil {
 		return err.Error() + "\n"

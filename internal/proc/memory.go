@@ -12,8 +12,8 @@ type Shares struct {
 
 // ReadShares tells how much of its memory a process shares. Linux only; there it
 // takes the right to trace the process, as root and its own user have, and the
-// kernel walks through all of its memory. The error wraps ErrGone, for a zombie,
-// too, or ErrHidden where that is why.
+// kernel walks through all of its memory. A zombie has none. The error wraps
+// ErrGone or ErrHidden where that is why.
 func ReadShares(pid int) (Shares, error) { return readShares(pid) }
 
 // Limit is how much memory a process can have.

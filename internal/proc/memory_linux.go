@@ -25,16 +25,22 @@ func rss(pid int, space *buffer) (uint64, error) {
 	if err != nil || bytes > 0 {
 		return bytes, err
 	}
-	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
-	if err != nil {
-		return 0, nil // it has ended since, and used nothing in the end
-	}
-	for _, thread := range threads {
-		if bytes, err := readStatm(pid, "task/"+thread.Name()+"/statm", space); err == nil && bytes > 0 {
+	for _, thread := range threads(pid) {
+		if bytes, err := readStatm(pid, "task/"+thread+"/statm", space); err == nil && bytes > 0 {
 			return bytes, nil
 		}
 	}
 	return 0, nil
+}
+
+// threads returns the thread ids of a process, none if it has ended.
+func threads(pid int) []string {
+	entries, _ := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	ids := make([]string, len(entries))
+	for i, entry := range entries {
+		ids[i] = entry.Name()
+	}
+	return ids
 }
 
 func readStatm(pid int, name string, space *buffer) (uint64, error) {
@@ -61,7 +67,27 @@ func parseStatm(line []byte) (uint64, error) {
 	return n * pageSize, nil
 }
 
+// readShares reads /proc/PID/smaps_rollup, which of a zombie says what it says of
+// a process that has ended. As with rss, other threads than the first may know.
 func readShares(pid int) (Shares, error) {
+	shares, err := readRollup(pid)
+	if !errors.Is(err, ErrGone) {
+		return shares, err
+	}
+	if _, err := Read(pid); err != nil {
+		return Shares{}, err
+	}
+	for _, thread := range threads(pid) {
+		id, _ := strconv.Atoi(thread)
+		if shares, err := readRollup(id); err == nil {
+			return shares, nil
+		}
+	}
+	return Shares{}, nil
+}
+
+// readRollup reads the shares of a process as one of its threads knows them.
+func readRollup(pid int) (Shares, error) {
 	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return Shares{}, reason(pid, err)

@@ -175,6 +175,9 @@ func TestMemoryWithoutFirstThread(t *testing.T) {
 	if bytes, err := RSS(cmd.Process.Pid); err != nil || bytes < 1<<20 {
 		t.Errorf("RSS: %d, error %v, want what its other threads have", bytes, err)
 	}
+	if shares, err := ReadShares(cmd.Process.Pid); err != nil || shares.PSS < shares.USS || shares.USS == 0 {
+		t.Errorf("ReadShares: %+v, error %v, want what its other threads have", shares, err)
+	}
 }
 
 func TestZombie(t *testing.T) {
@@ -193,8 +196,8 @@ func TestZombie(t *testing.T) {
 	if bytes, err := RSS(pid); err != nil || bytes != 0 {
 		t.Errorf("RSS: %d, error %v, want 0", bytes, err)
 	}
-	if shares, err := ReadShares(pid); !errors.Is(err, ErrGone) {
-		t.Errorf("ReadShares: %+v, error %v, want ErrGone", shares, err)
+	if shares, err := ReadShares(pid); err != nil || shares != (Shares{}) {
+		t.Errorf("ReadShares: %+v, error %v, want none", shares, err)
 	}
 	look, err := new(Table).Tree(os.Getpid())
 	if err != nil || len(look.Tree) < 2 {

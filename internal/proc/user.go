@@ -4,9 +4,21 @@ package proc
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 
 	"github.com/shirou/gopsutil/v3/process"
 )
+
+// User returns the name of the user that we run as, or its id where it has none.
+func User() string {
+	uid := strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username
+	}
+	return uid
+}
 
 // UIDs returns the user ids that the process pid runs under: real, effective
 // and saved, as far as the system tells them apart. It fails when there is no
