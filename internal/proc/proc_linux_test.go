@@ -239,6 +239,35 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// What only one process has mapped of a file is its own, though it is clean.
+func TestSharesOfAFile(t *testing.T) {
+	const size = 64 << 20 // so that what else is freed meanwhile does not matter
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := ReadShares(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapped, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapped)
+	after, err := ReadShares(os.Getpid())
+	if err != nil || after.USS < before.USS+size/2 {
+		t.Errorf("got %d, error %v, before %d bytes of a file were mapped %d", after.USS, err, size, before.USS)
+	}
+}
+
 func TestMemoryLimit(t *testing.T) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
