@@ -69,11 +69,12 @@ unit: ## all tests, with the race detector, under each supervisord there is
 
 .PHONY: conformance
 conformance: need-compiler ## compare our programs with those of the Python package
-	PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
-		$(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./internal/conformance
+	@python="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")"; \
+		[ -n "$$python" ] || { echo "there is nothing to compare with"; exit 1; }; \
+		PYTHON_SUPERVISOR_CHECKS="$$python" $(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./internal/conformance
 
 .PHONY: bench
-bench: need-supervisord ## measure what the README says of speed and size, in two minutes
+bench: need-supervisord ## measure what the README says of speed and size, in four minutes
 	FIGURES=1 $(GO) test -v -count 1 -timeout 10m -run TestFigures ./internal/bench
 
 FUZZTIME ?= 3s

@@ -92,6 +92,12 @@ func TestCPU(t *testing.T) {
 			worked(0, 0).is(Unknown, 0, "cannot tell yet: no time has passed since the last look"),
 			worked(5*seconds, 5*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 5s"),
 		}},
+		{"no time between two looks, over it", CPUConfig{MaxPercent: 50, Interval: 7 * seconds}, []cpuLook{
+			worked(0, 0).is(Unknown, 0, firstLook),
+			worked(5*seconds, 5*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 7.0 s that it may"),
+			worked(5*seconds, 5*seconds).is(Unknown, 0, "cannot tell yet: no time has passed since the last look"),
+			worked(10*seconds, 10*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 10s"),
+		}},
 		{"a look that fails", CPUConfig{MaxPercent: 50}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),
 			cpuLook{after: 5 * seconds, err: proc.ErrHidden}.is(Unknown, 0, proc.ErrHidden.Error()),

@@ -65,6 +65,15 @@ func TestMemory(t *testing.T) {
 		all += bytes
 	}
 	const KiB, GiB = 1 << 10, 1 << 30
+	const small = 0.000001 // percent
+	machine, err := proc.MemoryLimit(p.PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whose := "the machine's"
+	if machine.Cgroup {
+		whose = "its control group's"
+	}
 	for _, test := range []struct {
 		name   string
 		cfg    MemoryConfig
@@ -81,8 +90,8 @@ func TestMemory(t *testing.T) {
 			`^uses with its 2 children [0-9.]+ MiB of memory \(rss\), 1 KiB more than [0-9.]+ MiB$`, "rss_bytes", all},
 		{"as much with children", MemoryConfig{Max: all, Cumulative: true}, Healthy, "", "rss_bytes", all},
 		{"a percentage", MemoryConfig{MaxPercent: 100}, Healthy, "", "rss_bytes", rss},
-		{"a small percentage", MemoryConfig{MaxPercent: 0.000001}, Unhealthy,
-			`more than [0-9.]+ K?i?B, which is 1e-06 % of (the machine's|its control group's)$`, "rss_bytes", rss},
+		{"a small percentage", MemoryConfig{MaxPercent: small}, Unhealthy,
+			"more than " + regexp.QuoteMeta(size(uint64(float64(machine.Bytes)*small/100))+", which is 1e-06 % of "+whose) + "$", "rss_bytes", rss},
 		{"what is shared in part", MemoryConfig{Max: GiB, Metric: PSS}, Healthy, "", "pss_bytes", 0},
 		{"what is not shared", MemoryConfig{Max: GiB, Metric: USS, Cumulative: true}, Healthy, "", "uss_bytes", 0},
 		{"more that is not shared", MemoryConfig{Max: 1, Metric: USS}, Unhealthy, `\(uss\)`, "uss_bytes", 0},

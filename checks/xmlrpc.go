@@ -158,9 +158,9 @@ func encodeCall(method string) (header http.Header, body string, err error) {
 	if strings.ContainsFunc(method, func(r rune) bool {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 		digit := '0' <= r && r <= '9'
-		return !letter && !digit && !strings.ContainsRune("_.:/", r)
+		return !letter && !digit && !strings.ContainsRune("_.:/-", r)
 	}) {
-		return nil, "", refuse("xmlrpc", "method", "%q is not the name of a method, which has letters and digits of ASCII and _ . : / only", method)
+		return nil, "", refuse("xmlrpc", "method", "%q is not the name of a method, which has letters and digits of ASCII and _ . : / - only", method)
 	}
 	request, err := xmlrpc.NewRequest("", method, []any{}) // its URL is not used
 	if err != nil {

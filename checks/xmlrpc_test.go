@@ -191,8 +191,8 @@ func TestXMLRPCRequest(t *testing.T) {
 		{"with its own path", XMLRPCConfig{URL: "/a%2Fb?c=%s", Port: port}, "POST /a%2Fb?c=%s HTTP/1.1\r\nHost: 127.0.0.1:" + port + "\r\n" + header + call},
 		{"to a socket", XMLRPCConfig{SocketPath: filepath.Join(dir, "web_8001.sock")}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" + header + call},
 		{"to a socket in a folder", XMLRPCConfig{SocketDir: dir}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" + header + call},
-		{"with its own method", XMLRPCConfig{SocketDir: dir, Method: "a_B.9:/z"}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" +
-			strings.ReplaceAll(header, "111", "113") + strings.ReplaceAll(call, "status", "a_B.9:/z")},
+		{"with its own method", XMLRPCConfig{SocketDir: dir, Method: "a_B.9:/-z"}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" +
+			strings.ReplaceAll(header, "111", "114") + strings.ReplaceAll(call, "status", "a_B.9:/-z")},
 		{"with a login", XMLRPCConfig{SocketDir: dir, Username: "jo", Password: "pa%s"}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" +
 			strings.ReplaceAll(header, "Connection", "Authorization: Basic am86cGElcw==\r\nConnection") + call},
 		{"with an empty password", XMLRPCConfig{SocketDir: dir, Username: "jo"}, "POST /RPC2 HTTP/1.1\r\nHost: localhost\r\n" +
@@ -433,10 +433,10 @@ func TestNewXMLRPCRefuses(t *testing.T) {
 		{"folder without a path", XMLRPCConfig{SocketDir: "unix://"}, `xmlrpc: socket-dir: "unix://" is not a path`},
 		{"socket with a NUL", XMLRPCConfig{SocketPath: "/a\x00"}, `xmlrpc: socket-path: "/a\x00" is not a path`},
 		{"socket too long", XMLRPCConfig{SocketPath: long}, fmt.Sprintf("xmlrpc: socket-path: %q has %d bytes, and the path of a socket at most %d", long, maxSocketPath+1, maxSocketPath)},
-		{"method with an element", XMLRPCConfig{SocketPath: "/x", Method: "a</methodName>"}, `xmlrpc: method: "a</methodName>" is not the name of a method, which has letters and digits of ASCII and _ . : / only`},
-		{"method with a space", XMLRPCConfig{SocketPath: "/x", Method: "a b"}, `xmlrpc: method: "a b" is not the name of a method, which has letters and digits of ASCII and _ . : / only`},
-		{"method with an ampersand", XMLRPCConfig{SocketPath: "/x", Method: "a&b"}, `xmlrpc: method: "a&b" is not the name of a method, which has letters and digits of ASCII and _ . : / only`},
-		{"method beyond ASCII", XMLRPCConfig{SocketPath: "/x", Method: "é"}, `xmlrpc: method: "é" is not the name of a method, which has letters and digits of ASCII and _ . : / only`},
+		{"method with an element", XMLRPCConfig{SocketPath: "/x", Method: "a</methodName>"}, `xmlrpc: method: "a</methodName>" is not the name of a method, which has letters and digits of ASCII and _ . : / - only`},
+		{"method with a space", XMLRPCConfig{SocketPath: "/x", Method: "a b"}, `xmlrpc: method: "a b" is not the name of a method, which has letters and digits of ASCII and _ . : / - only`},
+		{"method with an ampersand", XMLRPCConfig{SocketPath: "/x", Method: "a&b"}, `xmlrpc: method: "a&b" is not the name of a method, which has letters and digits of ASCII and _ . : / - only`},
+		{"method beyond ASCII", XMLRPCConfig{SocketPath: "/x", Method: "é"}, `xmlrpc: method: "é" is not the name of a method, which has letters and digits of ASCII and _ . : / - only`},
 		{"negative timeout", XMLRPCConfig{SocketPath: "/x", Timeout: -time.Second}, "xmlrpc: timeout: -1s is not more than 0"},
 		{"password without a username", XMLRPCConfig{SocketPath: "/x", Password: password}, "xmlrpc: password: needs a username"},
 	}

@@ -108,6 +108,25 @@ func TestNotYet(t *testing.T) {
 	})
 }
 
+func TestOnceRunsNoMoreChecksAtOnceThanConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := supervisortest.NewServer(supervisor.Python, web("a", "b", "c", "d", "e")...)
+		defer srv.Close()
+		check := checks.Func("slow", func(context.Context, supervisor.Process) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		begun := time.Now()
+		report, err := runner.Once(t.Context(), runner.Config{Groups: []string{"web"}, Checks: []checks.Check{check}, Server: srv.Config(), Concurrency: 2})
+		if err != nil || report.Status() != checks.Healthy {
+			t.Errorf("got %v, error %v", report, err)
+		}
+		if took, want := time.Since(begun), 3*time.Second; took != want {
+			t.Errorf("five checks of a second, two at once, took %v, want %v", took, want)
+		}
+	})
+}
+
 func TestOnceLooksTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := supervisortest.NewServer(supervisor.Python, web("a", "b")...)

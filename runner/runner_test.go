@@ -578,6 +578,36 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+// The configuration is asked for when there are new processes, and not each
+// round.
+func TestConfigurationIsAskedForWhenItChanges(t *testing.T) {
+	inBubble(t, pass, web("a"), func(cfg *runner.Config) { cfg.Groups = nil }, func(b *bench) {
+		want := func(want int) {
+			t.Helper()
+			got := 0
+			for _, call := range b.Calls() {
+				if call.Method == "supervisor.getAllConfigInfo" {
+					got++
+				}
+			}
+			if got != want {
+				t.Errorf("it was asked for %d times, want %d", got, want)
+			}
+		}
+		for range 3 {
+			b.tick()
+			b.wait(5 * time.Second)
+			want(1)
+		}
+		b.Add(web("b")[0])
+		for range 3 {
+			b.tick()
+			b.wait(5 * time.Second)
+			want(2)
+		}
+	})
+}
+
 func TestSelectorThatMatchesNothing(t *testing.T) {
 	inBubble(t, pass, web("a"), func(cfg *runner.Config) { cfg.Processes = []string{"web:a", "web:b"} }, func(b *bench) {
 		count := func(want int) {

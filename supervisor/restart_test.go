@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -637,11 +638,20 @@ func TestSnapshotWithoutOne(t *testing.T) {
 				done <- err
 			}()
 		}
-		time.AfterFunc(time.Second, func() { b.Remove(worker) })
+		var before atomic.Int32 // calls, when it was taken out
+		time.AfterFunc(time.Second, func() {
+			b.Remove(worker)
+			before.Store(int32(len(b.Calls())))
+		})
 		_, err := b.restart(t.Context())
 		var changed *supervisor.ChangedError
 		if !errors.As(err, &changed) || changed.Now.PID != 0 {
 			t.Errorf("Restart: %v, want a ChangedError", err)
+		}
+		calls := b.Calls()[before.Load():]
+		calls = slices.DeleteFunc(calls, func(c supervisortest.Call) bool { return !slices.Contains(c.Args, worker) })
+		if len(calls) != 1 || calls[0].Method != "supervisor.getProcessInfo" {
+			t.Errorf("calls for what a snapshot did not have: %v, want one getProcessInfo", calls)
 		}
 		for range others {
 			if err := <-done; err != nil {
@@ -780,9 +790,12 @@ func TestLateStop(t *testing.T) {
 
 // quietStops makes the server stop the process as the Go supervisord 0.7 does:
 // it says that it is RUNNING until it has EXITED.
-func (b *bench) quietStops(takes time.Duration) {
+func (b *bench) quietStops(takes time.Duration) { b.Intercept(b.quietStop(takes)) }
+
+// quietStop returns what does that.
+func (b *bench) quietStop(takes time.Duration) func(supervisortest.Call) supervisortest.Fate {
 	var stopping atomic.Bool
-	b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+	return func(c supervisortest.Call) supervisortest.Fate {
 		if c.Method != "supervisor.stopProcess" {
 			return supervisortest.Fate{}
 		}
@@ -792,10 +805,13 @@ func (b *bench) quietStops(takes time.Duration) {
 				stopping.Store(false)
 			})
 		}
-		return supervisortest.Fate{Status: 200, Type: "text/xml",
-			Body: "<methodResponse><params><param><value><boolean>1</boolean></value></param></params></methodResponse>"}
-	})
+		return accepted
+	}
 }
+
+// accepted is the answer to a stop or start that has no effect.
+var accepted = supervisortest.Fate{Status: 200, Type: "text/xml",
+	Body: "<methodResponse><params><param><value><boolean>1</boolean></value></param></params></methodResponse>"}
 
 // TestQuietStop has the Go supervisord 0.7 take its time to stop a process.
 func TestQuietStop(t *testing.T) {
@@ -810,6 +826,60 @@ func TestQuietStop(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGoSupervisordIsRemembered has the Go supervisord 0.7 not say who it is any
+// more, and take its time to stop a process.
+func TestGoSupervisordIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Go, supervisortest.Program{StartTakes: time.Second})
+		time.Sleep(5 * time.Second)
+		b.wantRestarted()
+		b.steps = nil
+		time.Sleep(time.Hour)
+		quietStop := b.quietStop(9 * time.Second)
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.getPID" {
+				return supervisortest.Fate{Status: 500}
+			}
+			return quietStop(c)
+		})
+		b.wantRestarted()
+		if got, want := strings.Join(b.steps, ", "), "stopping <nil>, starting <nil>, running <nil>"; got != want {
+			t.Errorf("steps %s, want %s", got, want)
+		}
+	})
+}
+
+// TestToldToEndAfterAnAcceptedStop has supervisord say that it stops a process,
+// and fall silent before it does: the next listener sees to it.
+func TestToldToEndAfterAnAcceptedStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{StartTakes: time.Second})
+		time.Sleep(5 * time.Second)
+		ctx, end := context.WithCancel(t.Context())
+		var silent atomic.Bool
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			switch {
+			case silent.Load():
+				return supervisortest.Fate{LoseCall: true}
+			case c.Method == "supervisor.stopProcess":
+				return accepted
+			}
+			return supervisortest.Fate{}
+		})
+		_, err := b.restarter.Restart(ctx, b.process(), supervisor.Plan{Tell: func(s supervisor.Step) {
+			if s.Name == supervisor.StepRetry { // in the pause before it is told once more
+				silent.Store(true)
+				end()
+			}
+		}})
+		var open *supervisor.OpenError
+		if !errors.As(err, &open) {
+			t.Errorf("Restart: %v, want an OpenError", err)
+		}
+		b.wantJournal(1)
+	})
 }
 
 // TestQuietStopOfAnother has a listener told to end, or killed, while the Go

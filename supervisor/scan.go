@@ -58,8 +58,8 @@ func (s *scanner) skip(text string) bool {
 	return true
 }
 
-// tags skips tags that must come next, with space before each. It skips all of
-// them or none of the first.
+// tags skips tags that must come next, with space before each. Where one does
+// not come, what is before it has been skipped all the same.
 func (s *scanner) tags(tags ...string) bool {
 	for _, tag := range tags {
 		s.space()

@@ -61,6 +61,23 @@ func TestScanOfWhatSupervisordsWrite(t *testing.T) {
 	}
 }
 
+// TestUsualAnswersAreScanned tells by what it costs to decode an answer that it
+// does not go through kolo/xmlrpc.
+func TestUsualAnswersAreScanned(t *testing.T) {
+	for _, body := range recordedInfos(t) {
+		var infos []info
+		ours := testing.AllocsPerRun(10, func() {
+			if err := new(Client).decode(body, "supervisor.getAllProcessInfo", &infos); err != nil {
+				t.Fatal(err)
+			}
+		})
+		kolo := testing.AllocsPerRun(10, func() { infosWithKolo(body) })
+		if ours > kolo/5 || len(infos) < 3 {
+			t.Errorf("%d processes took %v allocations, kolo/xmlrpc takes %v", len(infos), ours, kolo)
+		}
+	}
+}
+
 // answerWith is an answer with one process that has those members.
 func answerWith(members ...string) []byte {
 	return []byte("<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><array><data>\n<value><struct>\n" +
@@ -132,6 +149,9 @@ func TestScan(t *testing.T) {
 
 // FuzzScan compares with kolo/xmlrpc.
 func FuzzScan(f *testing.F) {
+	for _, body := range recordedInfos(f) {
+		f.Add(body)
+	}
 	f.Add([]byte("<methodResponse><params><param><value><array><data></data></array></value></param></params></methodResponse>"))
 	f.Add(answerWith(member("name", "<string>a</string>"), member("state", "<int>20</int>")))
 	f.Add(answerWith(member("name", "<string>&lt;b&gt;&amp;amp;\x00\xff]</string>"), member("pid", "<int>-1</int>"), member("x", "<int>y</int>")))

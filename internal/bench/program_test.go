@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -12,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
@@ -47,8 +50,41 @@ type program struct {
 // ready.
 func listen(t *testing.T, path, url string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(path, append(args, "-n", "bench", "--server-url", url, "--state-dir", filepath.Join(t.TempDir(), "state"))...)}
-	p.cmd.Env = []string{}
+	cmd := exec.Command(path, append(args, "-n", "bench", "--server-url", url, "--state-dir", filepath.Join(t.TempDir(), "state"))...)
+	cmd.Env = []string{}
+	return start(t, cmd)
+}
+
+// listenWide starts this program as such a one, of HTTP at port, that checks a
+// thousand processes at once.
+func listenWide(t *testing.T, port, url string) *program {
+	t.Helper()
+	cmd := exec.Command(must(os.Executable()))
+	cmd.Env = []string{widePort + "=" + port, "SUPERVISOR_SERVER_URL=" + url, "STATE_DIRECTORY=" + filepath.Join(t.TempDir(), "state")}
+	return start(t, cmd)
+}
+
+const widePort = "BENCH_PORT"
+
+func TestMain(m *testing.M) {
+	port := os.Getenv(widePort)
+	if port == "" {
+		os.Exit(m.Run())
+	}
+	debug.SetGCPercent(50) // as the programs do
+	err := runner.Run(context.Background(), runner.Config{
+		Groups: []string{"web"}, Concurrency: 1000, Log: slog.New(slog.DiscardHandler),
+		Checks: []checks.Check{must(checks.NewHTTP(checks.HTTPConfig{Port: port, URL: "/", Timeout: 5 * time.Minute}))},
+	})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// start starts a listener, and returns when it is ready.
+func start(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{t: t, cmd: cmd}
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -240,26 +276,34 @@ func residentMemory(f *figures, programs string) {
 }
 
 func answers(f *figures, programs string) {
-	const ticks = 300
-	for _, hang := range []int32{0, 500} {
-		port, served := web(f.t, hang)
+	const ticks, hanging = 300, 500
+	for _, s := range []struct {
+		what                string
+		hang, first, checks int32 // requests that hang; of the first round, and of each further one
+		wide                bool
+	}{
+		{"TICK to RESULT, of 1,000 healthy processes, 99th percentile", 0, 0, 1000, false},
+		{fmt.Sprintf("the same while %d checks of the round before hang, or wait for one of the %d that may be made at once", hanging, runner.DefaultConcurrency),
+			hanging, runner.DefaultConcurrency, 0, false},
+		{fmt.Sprintf("the same while %d checks of the round before hang, of a Go program that makes 1,000 at once", hanging), hanging, 1000, 1000 - hanging, true},
+	} {
+		port, served := web(f.t, s.hang)
 		d := newDaemon(f.t, 1000, nil)
-		p := listen(f.t, filepath.Join(programs, "supervisor_http_check"), d.url(), "-g", "web", "-u", "/", "-p", port, "-t", "300", "-r", "0")
-		what := "TICK to RESULT, of 1,000 healthy processes, 99th percentile"
-		if hang > 0 {
-			what = fmt.Sprintf("the same while %d checks of the round before hang, or wait for one of the %d that may be made at once", hang, runner.DefaultConcurrency)
+		var p *program
+		if s.wide {
+			p = listenWide(f.t, port, d.url())
+		} else {
+			p = listen(f.t, filepath.Join(programs, "supervisor_http_check"), d.url(), "-g", "web", "-u", "/", "-p", port, "-t", "300", "-r", "0")
+		}
+		if s.hang > 0 {
 			p.tick()
-			await(f.t, served, runner.DefaultConcurrency)
+			await(f.t, served, s.first)
 		}
 		var all []time.Duration
 		for range ticks {
-			if hang == 0 {
-				all = append(all, p.round(served, 1000))
-			} else {
-				all = append(all, p.round(served, 0))
-			}
+			all = append(all, p.round(served, s.checks))
 		}
-		f.absolute(what, quantile(all, 0.99).Seconds()*1000, "ms", 2)
+		f.absolute(s.what, quantile(all, 0.99).Seconds()*1000, "ms", 2)
 		p.stdin.Close()
 		p.cmd.Process.Kill()
 		p.cmd.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,29 +24,42 @@ const failing = 500
 
 // restarts has all processes of a real supervisord fail in one round.
 func restarts(f *figures, _ string) {
-	d := realsupervisord.Start(f.t, realsupervisord.Find(f.t)[0], fmt.Sprintf(`
-[program:web]
-command=/bin/sh -c 'trap "sleep 2; exit" TERM; read line'
-process_name=%%(program_name)s_%%(process_num)d
-numprocs=%d
-stdout_logfile=NONE
-stderr_logfile=NONE
-`, failing))
-	b := &broken{t: f.t, daemon: d, socket: strings.TrimPrefix(d.URL, "unix://")}
-	for deadline := time.Now().Add(time.Minute); running(b.snapshot()) < failing; time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("of %d processes only %d run after a minute", failing, running(b.snapshot()))
+	// Time passes in which nobody works neither while they stop nor while they start.
+	atOnce := newBroken(f.t, "read line", "startsecs=0")
+	all := atOnce.measure(3, atOnce.ours, atOnce.bare, atOnce.singly)
+	what := fmt.Sprintf("%d processes, which stop at once, fail in one round: ", failing)
+	f.compared(what+"until all run again, under a real supervisord", all[0].took, all[1].took, 3)
+	f.unlimited(what+"supervisord's own processor time, against asking for each process by itself", all[0].cpu, all[2].cpu)
+
+	// What it costs to wait for them is seen when there is something to wait for.
+	slow := newBroken(f.t, `trap "sleep 5; exit" TERM; read line`, "")
+	all = slow.measure(2, slow.ours, slow.singly, slow.blind)
+	what = fmt.Sprintf("the same of %d that take five seconds to stop: ", failing)
+	f.unlimited(what+"all of supervisord's processor time", all[0].cpu, all[1].cpu)
+	ours, singly, ratio := beyond(all[0].cpu, all[1].cpu, all[2].cpu)
+	f.row(what+"that for being asked, which is what it takes beyond being told to stop and start them",
+		fmt.Sprintf("%.1f s, %.2f times", ours.Seconds(), ratio), fmt.Sprintf("%.1f s", singly.Seconds()), ratio, 0.5, "0.5 times")
+}
+
+// beyond returns what two costs are beyond a third that they have in common, and
+// the first of these in terms of the second; NaN where one of them is nothing.
+func beyond(a, b, common time.Duration) (x, y time.Duration, ratio float64) {
+	x, y = a-common, b-common
+	if x <= 0 || y <= 0 {
+		return x, y, math.NaN()
+	}
+	return x, y, x.Seconds() / y.Seconds()
+}
+
+func TestCostsWithoutADifferenceHaveNoRatio(t *testing.T) {
+	for _, test := range []struct {
+		a, b, common time.Duration
+		want         float64 // 0 for none
+	}{{5, 7, 3, 0.5}, {3, 7, 3, 0}, {2, 7, 3, 0}, {5, 3, 3, 0}, {5, 2, 3, 0}, {2, 1, 3, 0}} {
+		if _, _, got := beyond(test.a, test.b, test.common); got != test.want && !(test.want == 0 && math.IsNaN(got)) {
+			t.Errorf("%d and %d beyond %d: %v, want %v", test.a, test.b, test.common, got, test.want)
 		}
 	}
-	ours, oursCPU := b.measure(b.ours())
-	bare, _ := b.measure(b.bare)
-	_, singlyCPU := b.measure(b.singly)
-	_, blindCPU := b.measure(b.blind)
-	f.compared(fmt.Sprintf("%d processes fail in one round: until all run again, under a real supervisord", failing), ours, bare, 3)
-	looking, lookingSingly := oursCPU-blindCPU, singlyCPU-blindCPU
-	ratio := looking.Seconds() / lookingSingly.Seconds()
-	f.row("what it costs supervisord to be asked meanwhile, against being asked for each process by itself",
-		fmt.Sprintf("%.1f s, %.2f times", looking.Seconds(), ratio), fmt.Sprintf("%.1f s", lookingSingly.Seconds()), ratio, 0.5, "0.5 times")
 }
 
 // broken is a supervisord whose processes are all to be restarted.
@@ -55,14 +69,52 @@ type broken struct {
 	socket string
 }
 
-// measure returns how long a way to restart all takes, and what it costs
-// supervisord.
-func (b *broken) measure(restart func()) (took, cpu time.Duration) {
-	before := must(proc.Read(b.daemon.PID())).CPU
-	begun := time.Now()
-	restart()
-	took = time.Since(begun)
-	return took, must(proc.Read(b.daemon.PID())).CPU - before
+// newBroken starts a supervisord with processes that run a shell's script.
+func newBroken(t *testing.T, script, settings string) *broken {
+	d := realsupervisord.Start(t, realsupervisord.Find(t)[0], fmt.Sprintf(`
+[program:web]
+command=/bin/sh -c '%s'
+process_name=%%(program_name)s_%%(process_num)d
+numprocs=%d
+stdout_logfile=NONE
+stderr_logfile=NONE
+%s
+`, script, failing, settings))
+	return &broken{t: t, daemon: d, socket: strings.TrimPrefix(d.URL, "unix://")}
+}
+
+// await waits until all run.
+func (b *broken) await() {
+	for deadline := time.Now().Add(time.Minute); running(b.snapshot()) < failing; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("of %d processes only %d run after a minute", failing, running(b.snapshot()))
+		}
+	}
+}
+
+// cost is how long something takes, and supervisord's own processor time.
+type cost struct{ took, cpu time.Duration }
+
+// measure restarts all in each of several ways in turn, so many times, and
+// returns the least that each way costs. A way returns what restarts.
+func (b *broken) measure(times int, ways ...func() (restart func())) []cost {
+	least := make([]cost, len(ways))
+	for i := range times {
+		for j, way := range ways {
+			b.await()
+			restart := way()
+			before := must(proc.Read(b.daemon.PID())).CPU
+			begun := time.Now()
+			restart()
+			now := cost{time.Since(begun), must(proc.Read(b.daemon.PID())).CPU - before}
+			b.t.Logf("way %d: %v, processor time %v", j, now.took, now.cpu)
+			if i == 0 {
+				least[j] = now
+			}
+			least[j] = cost{min(least[j].took, now.took), min(least[j].cpu, now.cpu)}
+		}
+	}
+	return least
 }
 
 // ours returns what restarts with a listener, which has run for a round.
@@ -100,6 +152,7 @@ func (b *broken) ours() (restart func()) {
 	return func() {
 		tick()
 		<-sink.done
+		cancel()
 	}
 }
 
@@ -118,38 +171,44 @@ func (s *restarted) Write(_ context.Context, r record.Record) error {
 
 // bare makes the calls that a restart of all takes, as many at once as the
 // runner does, with a snapshot after each half until it has had its effect.
-func (b *broken) bare() {
-	b.snapshot()
-	b.each(func(name string) { b.call("stopProcess", name) })
-	for stopped(b.snapshot()) < failing {
-		time.Sleep(100 * time.Millisecond)
-	}
-	b.each(func(name string) { b.call("startProcess", name) })
-	for running(b.snapshot()) < failing {
-		time.Sleep(100 * time.Millisecond)
+func (b *broken) bare() (restart func()) {
+	return func() {
+		b.snapshot()
+		b.each(func(name string) { b.call("stopProcess", name) })
+		for stopped(b.snapshot()) < failing {
+			time.Sleep(100 * time.Millisecond)
+		}
+		b.each(func(name string) { b.call("startProcess", name) })
+		for running(b.snapshot()) < failing {
+			time.Sleep(100 * time.Millisecond)
+		}
 	}
 }
 
 // singly restarts each process by itself, and asks for it ten times a second.
-func (b *broken) singly() {
-	b.each(func(name string) {
-		b.call("stopProcess", name)
-		for stopped(ask(b.socket, "getProcessInfo", text(name))) == 0 {
-			time.Sleep(100 * time.Millisecond)
-		}
-		b.call("startProcess", name)
-		for running(ask(b.socket, "getProcessInfo", text(name))) == 0 {
-			time.Sleep(100 * time.Millisecond)
-		}
-	})
+func (b *broken) singly() (restart func()) {
+	return func() {
+		b.each(func(name string) {
+			b.call("stopProcess", name)
+			for stopped(ask(b.socket, "getProcessInfo", text(name))) == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+			b.call("startProcess", name)
+			for running(ask(b.socket, "getProcessInfo", text(name))) == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
 }
 
 // blind makes the calls and does not look.
-func (b *broken) blind() {
-	b.each(func(name string) { b.call("stopProcess", name) })
-	time.Sleep(6 * time.Second)
-	b.each(func(name string) { b.call("startProcess", name) })
-	time.Sleep(2 * time.Second)
+func (b *broken) blind() (restart func()) {
+	return func() {
+		b.each(func(name string) { b.call("stopProcess", name) })
+		time.Sleep(8 * time.Second) // until they have stopped
+		b.each(func(name string) { b.call("startProcess", name) })
+		time.Sleep(2 * time.Second)
+	}
 }
 
 func (b *broken) each(do func(name string)) {

@@ -118,15 +118,36 @@ func growth(f *figures, _ string) {
 	const few, many = 100, 5000
 	for _, s := range subjects(f.t, 1000) {
 		if s.name == "cumulative memory" {
-			continue // whose cost is that of all processes of the machine, however many are watched
+			continue // see growthOfTrees
 		}
 		small, large := newDaemon(f.t, few, s.pid), newDaemon(f.t, many, s.pid)
 		a, b := alternate(repetitions, round(f.t, small, few, s.make(f.t)), round(f.t, large, many, s.make(f.t)))
-		each, eachOfMany := a/few, b/many
-		ratio := eachOfMany.Seconds() / each.Seconds()
-		f.row(fmt.Sprintf("cost of a %s check in rounds of %d, against rounds of %d", s.name, many, few),
-			fmt.Sprintf("%d µs, %.2f times", eachOfMany.Microseconds(), ratio), fmt.Sprintf("%d µs", each.Microseconds()), ratio, 1.3, "1.3 times")
+		f.flat(fmt.Sprintf("cost of a %s check in rounds of %d, against rounds of %d", s.name, many, few), b/many, a/few)
 	}
+}
+
+// growthOfTrees compares what a tree costs in rounds of 100 and of 1,000 when
+// there are no more of them: a round looks at all processes of the machine,
+// however many are watched. 5,000 would be 15,000 processes.
+func growthOfTrees(f *figures, _ string) {
+	const few, many = 100, 1000
+	each := func(trees [][3]int) (cost time.Duration) {
+		f.t.Run("", func(t *testing.T) { // whose listener waits for no ticks while more are started
+			d := newDaemon(t, len(trees), func(i int) int { return trees[i][0] })
+			run := round(t, d, len(trees), must(checks.NewMemory(checks.MemoryConfig{Max: 1 << 40, Cumulative: true})))
+			run()
+			var all []time.Duration
+			for range repetitions {
+				all = append(all, run())
+			}
+			cost = quantile(all, 0.5) / time.Duration(len(trees))
+		})
+		return cost
+	}
+	trees := newTrees(f.t, few)
+	small := each(trees)
+	large := each(append(trees, newTrees(f.t, many-few)...))
+	f.flat(fmt.Sprintf("cost of a cumulative memory check in rounds of %d, with as many trees of three on the machine, against rounds of %d", many, few), large, small)
 }
 
 // subjects returns the checks that are measured, for processes of which there

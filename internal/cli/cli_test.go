@@ -70,14 +70,14 @@ func TestOnceFindsTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	missing, stale, live := filepath.Join(dir, "missing"), filepath.Join(dir, "stale"), filepath.Join(dir, "live")
+	missing, stale, stale2, live := filepath.Join(dir, "missing"), filepath.Join(dir, "stale"), filepath.Join(dir, "stale2"), filepath.Join(dir, "live")
 	folder := filepath.Join(dir, "folder", "missing")
-	for _, path := range []string{stale, live} {
+	for _, path := range []string{stale, stale2, live} {
 		l, err := net.Listen("unix", path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if path == stale {
+		if path != live {
 			l.(*net.UnixListener).SetUnlinkOnClose(false)
 			l.Close()
 			continue
@@ -100,6 +100,7 @@ func TestOnceFindsTheSocket(t *testing.T) {
 		{"one", []string{missing, live}, exitOK, ""},
 		{"one after one that is left over", []string{missing, stale, live}, exitOK, ""},
 		{"one that is left over", []string{missing, stale, missing}, exitUnknown, stale},
+		{"two that are left over", []string{stale, stale2}, exitUnknown, stale + ":"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sockets = test.sockets

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"strconv"
@@ -60,7 +61,7 @@ func readStatm(pid int, name string, space *buffer) (uint64, error) {
 func parseStatm(line []byte) (uint64, error) {
 	_, rest, _ := bytes.Cut(line, []byte(" "))
 	pages, _, ended := bytes.Cut(rest, []byte(" "))
-	n, ok := parseDigits(pages)
+	n, ok := parseDigits(pages, math.MaxUint64/pageSize)
 	if !ok || !ended {
 		return 0, fmt.Errorf("its second field is no number: %.100q", line)
 	}

@@ -1,8 +1,9 @@
-// Package proc reads the process table of the machine: memory, processor time
-// and children.
+// Package proc reads the process table of the machine: memory, processor time,
+// children and users.
 //
-// On Linux it reads /proc itself, which costs a fourth of what gopsutil takes
-// for the same; elsewhere gopsutil does it.
+// What a round reads of many processes it reads from /proc itself on Linux, which
+// costs a fourth of what gopsutil takes for the same. The rest, user ids, comes
+// from gopsutil, and shares of memory from procfs; elsewhere gopsutil does it all.
 package proc
 
 import (
@@ -75,18 +76,20 @@ func now() (Look, error) {
 	return Look{At: time.Now(), Clock: c}, err
 }
 
-// tableAge is how old a table may be. A round of checks is over long before, but
-// for those that wait for processes which hang: what they see is no older.
+// tableAge is for how long a table that has been read is good. A round of checks
+// is over long before, but for those that wait for processes which hang.
 const tableAge = time.Second
 
 // Table is the process table. Those who ask it within a second share one look at
-// it. It may be asked at once from several goroutines.
+// it, or the error of one. It may be asked at once from several goroutines.
 type Table struct {
 	// RSS makes it read the memory, too. It is to be set before.
 	RSS bool
 
-	mu  sync.Mutex // held while the table is read
-	now *snapshot
+	mu   sync.Mutex // held while the table is read
+	last *snapshot
+	err  error     // why there is none
+	done time.Time // when it had been read; a large one takes its time
 }
 
 // snapshot is the table at one moment. It does not change.
@@ -127,14 +130,11 @@ func (t *Table) Tree(pid int) (Look, error) {
 func (t *Table) snapshot() (*snapshot, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.now == nil || time.Since(t.now.At) > tableAge {
-		fresh, err := readTable(t.RSS)
-		if err != nil {
-			return nil, err
-		}
-		t.now = fresh
+	if t.done.IsZero() || time.Since(t.done) > tableAge {
+		t.last, t.err = readTable(t.RSS)
+		t.done = time.Now()
 	}
-	return t.now, nil
+	return t.last, t.err
 }
 
 // children returns the part of the table whose parent is pid.

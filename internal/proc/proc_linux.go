@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -14,6 +15,9 @@ import (
 // clockTick is the unit of times in /proc: USER_HZ is 100 on every architecture
 // that Go knows.
 const clockTick = time.Second / 100
+
+// maxTicks is what a time of user or system may be: a Duration holds both.
+const maxTicks = math.MaxInt64 / uint64(clockTick) / 2
 
 func read(pid int, space *buffer) (Stat, error) {
 	line, err := readFile(pid, "stat", space)
@@ -82,16 +86,19 @@ func parseStat(line []byte) (Stat, error) {
 			rest = nil
 		}
 		var into *time.Duration
+		most := uint64(math.MaxInt64)
 		switch field {
-		case 4, 22:
+		case 4:
+			most = math.MaxInt32
 		case 14, 15:
-			into = &stat.CPU
+			into, most = &stat.CPU, maxTicks
 		case 16, 17:
-			into = &stat.ChildrenCPU
+			into, most = &stat.ChildrenCPU, maxTicks
+		case 22:
 		default:
 			continue
 		}
-		n, ok := parseDigits(text)
+		n, ok := parseDigits(text, most)
 		if !ok {
 			return Stat{}, fmt.Errorf("its field %d is no number: %.20q", field, text)
 		}
@@ -112,15 +119,15 @@ func stateFollows(text []byte) bool {
 	return len(text) >= 3 && text[0] == ' ' && text[1] != ' ' && text[2] == ' '
 }
 
-// parseDigits reads a number that is not negative.
-func parseDigits(text []byte) (uint64, bool) {
-	const enough = 1 << 50 // of pages, ticks or pids
+// parseDigits reads a number that is not negative, and not more than most.
+func parseDigits(text []byte, most uint64) (uint64, bool) {
 	var n uint64
 	for _, c := range text {
-		if c < '0' || c > '9' || n > enough {
+		digit := uint64(c - '0')
+		if c < '0' || c > '9' || n > most/10 || 10*n > most-digit {
 			return 0, false
 		}
-		n = 10*n + uint64(c-'0')
+		n = 10*n + digit
 	}
 	return n, len(text) > 0
 }
@@ -147,7 +154,7 @@ func pids() ([]int, error) {
 	}
 	found := make([]int, 0, len(names))
 	for _, name := range names {
-		if pid, ok := parseDigits([]byte(name)); ok {
+		if pid, ok := parseDigits([]byte(name), math.MaxInt32); ok {
 			found = append(found, int(pid))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,10 @@ func TestParseStat(t *testing.T) {
 		{name: "a parent that is none", line: line("34", "sh", -1, 0, 0, 0, 0, 1), err: `its field 4 is no number: "-1"`},
 		{name: "a time that is none", line: line("34", "sh", 1, 0, "x", 0, 0, 1), err: `its field 15 is no number: "x"`},
 		{name: "a number that is too large", line: line("34", "sh", 1, 0, 0, 0, 0, "99999999999999999999"), err: `its field 22 is no number: "99999999999999999999"`},
+		{name: "the longest time", line: line("34", "sh", 1, 461168601842, 461168601842, 0, 0, 1), want: Stat{PID: 34, Parent: 1, CPU: 9223372036840000000, Start: 1}},
+		{name: "a time too long", line: line("34", "sh", 1, 0, 461168601843, 0, 0, 1), err: `its field 15 is no number: "461168601843"`},
+		{name: "a time of children that is too long", line: line("34", "sh", 1, 0, 0, 0, "9999999999999999", 1), err: `its field 17 is no number: "9999999999999999"`},
+		{name: "a parent that is too large", line: line("34", "sh", 2147483648, 0, 0, 0, 0, 1), err: `its field 4 is no number: "2147483648"`},
 		{name: "cut short", line: "34 (sh) S 12 1 1 0 -1 4194560 10 0 0 0 5", err: `its field 15 is no number: ""`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -67,6 +72,7 @@ func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("34 (sh) S 12 1"))
 	f.Add([]byte("6 ()0602          0 0 0 0     599057"))
 	f.Add([]byte(") (("))
+	f.Add([]byte(line("34", "sh", 1, 461168601843, 9999999999999999, 461168601842, 461168601842, "11258999068426240")))
 	if own, err := os.ReadFile("/proc/self/stat"); err == nil {
 		f.Add(own)
 	}
@@ -84,12 +90,15 @@ func FuzzParseStat(f *testing.F) {
 			}
 			return n
 		}
-		want := Stat{
-			Parent:      int(number(4)),
-			CPU:         time.Duration(number(14)+number(15)) * 10 * time.Millisecond,
-			ChildrenCPU: time.Duration(number(16)+number(17)) * 10 * time.Millisecond,
-			Start:       number(22),
+		sum := func(one, other int) time.Duration {
+			var ticks big.Int
+			ticks.Add(new(big.Int).SetUint64(number(one)), new(big.Int).SetUint64(number(other)))
+			if ticks.Mul(&ticks, big.NewInt(10_000_000)); !ticks.IsInt64() {
+				t.Fatalf("fields %d and %d are more than a Duration holds", one, other)
+			}
+			return time.Duration(ticks.Int64())
 		}
+		want := Stat{Parent: int(number(4)), CPU: sum(14, 15), ChildrenCPU: sum(16, 17), Start: number(22)}
 		if want.PID, err = strconv.Atoi(pid); err != nil || got != want {
 			t.Errorf("got %+v, want %+v, error %v", got, want, err)
 		}
@@ -105,7 +114,7 @@ func TestParseStatm(t *testing.T) {
 			t.Errorf("%q: %d, error %v, want %d", line, got, err, want)
 		}
 	}
-	for _, line := range []string{"", "600", "600 ", "600 12", "600 -1 3", "600 x 3"} {
+	for _, line := range []string{"", "600", "600 ", "600 12", "600 -1 3", "600 x 3", "600 11258999068426240 3", "600 18446744073709551617 3"} {
 		if got, err := parseStatm([]byte(line)); err == nil {
 			t.Errorf("%q: %d, want an error", line, got)
 		}
@@ -116,13 +125,14 @@ func TestParseStatm(t *testing.T) {
 func FuzzParseStatm(f *testing.F) {
 	f.Add([]byte("600 123 80 50 0 100 0\n"))
 	f.Add([]byte("0 0"))
+	f.Add([]byte("600 11258999068426240 3"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		got, err := parseStatm(line)
 		if err != nil {
 			return
 		}
 		fields := strings.Split(string(line), " ")
-		if want, err := strconv.ParseUint(fields[1], 10, 64); err != nil || got != want*pageSize {
+		if want, err := strconv.ParseUint(fields[1], 10, 64); err != nil || got/pageSize != want || got%pageSize != 0 {
 			t.Errorf("got %d, want %d pages, error %v", got, want, err)
 		}
 	})
@@ -135,6 +145,7 @@ func FuzzCgroupLimit(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add("0::/a\n4:cpu,memory:/b/../..\n")
+	f.Add("0::/../..\n")
 	f.Fuzz(func(t *testing.T, groups string) {
 		if limit, found := cgroupLimit(root, groups); found {
 			t.Errorf("a limit of %d, where there is no control group", limit)
@@ -228,6 +239,35 @@ func TestShares(t *testing.T) {
 	}
 	if _, err := ReadShares(1 << 22); !errors.Is(err, ErrGone) {
 		t.Errorf("of a process that is not there: %v, want ErrGone", err)
+	}
+}
+
+// What only one process has mapped of a file is its own, though it is clean.
+func TestSharesOfAFile(t *testing.T) {
+	const size = 64 << 20 // so that what else is freed meanwhile does not matter
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := ReadShares(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapped, err := unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapped)
+	after, err := ReadShares(os.Getpid())
+	if err != nil || after.USS < before.USS+size/2 {
+		t.Errorf("got %d, error %v, before %d bytes of a file were mapped %d", after.USS, err, size, before.USS)
 	}
 }
 
@@ -366,6 +406,9 @@ func TestAsNobodyWithHidepid(t *testing.T) {
 	if look, err := new(Table).Tree(pid); !errors.Is(err, ErrHidden) {
 		t.Errorf("Tree: %+v, error %v, want ErrHidden", look.Tree, err)
 	}
+	if look, err := new(Table).Tree(os.Getpid()); err != nil || look.Tree[0].PID != os.Getpid() {
+		t.Errorf("our own Tree: %+v, error %v, want it in spite of what is hidden", look.Tree, err)
+	}
 	if shares, err := ReadShares(pid); !errors.Is(err, ErrHidden) {
 		t.Errorf("ReadShares: %+v, error %v, want ErrHidden", shares, err)
 	}
@@ -396,16 +439,30 @@ func TestTableThatCannotBeReadWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-	failed := 0
+	var failed *Table
 	for range 300 {
-		look, err := new(Table).Tree(pid)
+		table := new(Table)
+		look, err := table.Tree(pid)
 		if err != nil {
-			failed++
+			failed = table
 		} else if len(look.Tree) != 4 {
 			t.Fatalf("a tree of %d without an error, want 4", len(look.Tree))
 		}
 	}
-	if failed == 0 {
+	if failed == nil {
 		t.Skip("NOT TESTED: the descriptors never ran out")
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+
+	// For a second nobody reads it again in vain.
+	failed.done = time.Now() // however slow this machine is
+	if look, err := failed.Tree(pid); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("asked once more: %+v, error %v, want EMFILE", look.Tree, err)
+	}
+	failed.done = time.Now().Add(-tableAge - time.Millisecond)
+	if look, err := failed.Tree(pid); err != nil || len(look.Tree) != 4 {
+		t.Errorf("asked later: %+v, error %v, want 4", look.Tree, err)
 	}
 }

@@ -127,7 +127,10 @@ func TestTree(t *testing.T) {
 		}
 		return slices.ContainsFunc(ours.Tree, func(s Stat) bool { return s.PID == late })
 	}
-	table.now.At = time.Now() // however slow this machine is
+	if !table.done.After(look.At) {
+		t.Errorf("it had been read at %v, and its reading began at %v", table.done, look.At)
+	}
+	table.done = time.Now() // however slow this machine is
 	if sees() {
 		t.Error("a process is in the table that began after it was read")
 	}
@@ -138,7 +141,7 @@ func TestTree(t *testing.T) {
 	if began := latest.Tree[0].Start; began < look.Clock || latest.Clock < began {
 		t.Errorf("it began at %d, between looks at %d and %d", began, look.Clock, latest.Clock)
 	}
-	table.now.At = time.Now().Add(-tableAge - time.Millisecond)
+	table.done = time.Now().Add(-tableAge - time.Millisecond)
 	if !sees() {
 		t.Error("a process is not in a table that is to be read anew")
 	}
@@ -146,7 +149,7 @@ func TestTree(t *testing.T) {
 
 // tableOf returns a table that has been read.
 func tableOf(stats ...Stat) *Table {
-	return &Table{now: newSnapshot(Look{At: time.Now()}, stats)}
+	return &Table{last: newSnapshot(Look{}, stats), done: time.Now()}
 }
 
 func TestTreesInOddTables(t *testing.T) {
@@ -174,7 +177,7 @@ func TestTreesInOddTables(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.table.now.At = time.Now()
+			test.table.done = time.Now()
 			look, err := test.table.Tree(10)
 			var got []int
 			for _, stat := range look.Tree {

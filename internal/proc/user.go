@@ -1,4 +1,3 @@
-// Package proc reads the process table of the machine.
 package proc
 
 import (

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math"
+	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,10 +36,11 @@ const period = 5 * time.Second
 // started anew at times; in the second one nothing of it grows.
 func TestRun(t *testing.T) {
 	ticks := countTicks(t)
+	socket := answer(t)
 	before := runtime.NumGoroutine()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaults(t, 14*time.Second)
-		b := &bubble{world: newWorld(t, f), log: new(logbook)}
+		b := &bubble{world: newWorld(t, f), log: new(logbook), socket: socket}
 		for i := range 10 {
 			b.add(supervisortest.Program{
 				Group: "web", Name: fmt.Sprint("web_", i), Retries: i % 3, StopTakes: time.Duration(i*i) * 100 * time.Millisecond,
@@ -68,6 +73,7 @@ func TestRun(t *testing.T) {
 type bubble struct {
 	*world
 	log       *logbook
+	socket    string   // of a process that is well, for HTTP
 	newcomers int      // processes that there were for a while
 	guests    []string // those that there are
 	sick      atomic.Int64
@@ -88,8 +94,14 @@ func (b *bubble) listen() {
 		stdin.Close()
 		stdout.Close()
 	}
+	const much = 1 << 40
 	cfg := runner.Config{
-		Name: "soak", Checks: []checks.Check{checks.Func("well", pass), check{b}}, Server: b.Config(), StateDir: b.dir,
+		Name: "soak", Checks: []checks.Check{
+			must(checks.NewHTTP(checks.HTTPConfig{UnixSocket: b.socket, URL: "/"})),
+			ourselves{must(checks.NewMemory(checks.MemoryConfig{Max: much, Cumulative: true}))},
+			ourselves{must(checks.NewCPU(checks.CPUConfig{MaxPercent: much, Cumulative: true}))},
+			check{b},
+		}, Server: b.Config(), StateDir: b.dir,
 		Log: slog.New(slog.NewTextHandler(b.log, nil)), Sinks: []record.Sink{b}, Stdin: stdin, Stdout: stdout,
 	}
 	go func() { b.result <- runner.Run(ctx, cfg) }()
@@ -109,7 +121,38 @@ func (b *bubble) wantEnd() {
 
 func (b *bubble) end() { b.hangUp() }
 
-func pass(context.Context, supervisor.Process) error { return nil }
+// answer answers requests to a socket outside of the bubble, one after the other,
+// so that its goroutines are always as many.
+func answer(t *testing.T) (socket string) {
+	socket = filepath.Join(t.TempDir(), "s")
+	listener := must(net.Listen("unix", socket))
+	var done sync.WaitGroup
+	done.Go(func() {
+		request := make([]byte, 4096)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Read(request)
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			conn.Close()
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		done.Wait()
+	})
+	return socket
+}
+
+// ourselves has a check look at this process in place of one that there is not.
+type ourselves struct{ checks.RoundStarter }
+
+func (o ourselves) Run(ctx context.Context, p supervisor.Process) checks.Result {
+	p.PID = os.Getpid()
+	return o.RoundStarter.Run(ctx, p)
+}
 
 // check finds every third run of a process broken after a while, and does not
 // always manage to look.
@@ -297,7 +340,7 @@ func (f figures) compare(t *testing.T, before figures) {
 }
 
 // ours returns the memory in use that was allocated by our packages, or for them,
-// but not by the supervisord of the test.
+// but not by the supervisord of the test, nor by the test.
 func ours() map[string]int64 {
 	const module = "github.com/supervisor-checks/supervisor-checks/"
 	var records []runtime.MemProfileRecord
@@ -307,15 +350,14 @@ func ours() map[string]int64 {
 	sizes := make(map[string]int64)
 	for _, r := range records {
 		var where []string
-		is := false
+		is, decided := false, false // by the innermost of our functions
 		for frames := runtime.CallersFrames(r.Stack()); ; {
 			frame, more := frames.Next()
 			name, inside := strings.CutPrefix(frame.Function, module)
-			if inside && (strings.HasPrefix(name, "supervisor/") || strings.HasPrefix(name, "internal/")) {
-				is = false
-				break
+			if inside && !decided {
+				decided = true
+				is = !strings.HasPrefix(name, "supervisor/supervisortest") && !strings.HasPrefix(name, "internal/soak")
 			}
-			is = is || inside
 			where = append(where, fmt.Sprintf("\t%s:%d", frame.Function, frame.Line))
 			if !more {
 				break

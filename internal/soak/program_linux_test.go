@@ -135,13 +135,6 @@ func pipe() (r, w *os.File) {
 	return r, w
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 // expect reads what the program must say next.
 func (s *soak) expect(want string) {
 	s.t.Helper()

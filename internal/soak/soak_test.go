@@ -20,6 +20,13 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
 )
 
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 // countTicks returns TICKS, 1000 unless it is set, and at least 100.
 func countTicks(t *testing.T) int {
 	t.Helper()
