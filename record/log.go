@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -40,7 +44,11 @@ func sentence(r Record) (slog.Level, string) {
 		if r.Reason != "" {
 			text += ": " + r.Reason
 		}
-		return slog.LevelDebug, fmt.Sprintf("%s (took %v)", text, took)
+		text += fmt.Sprintf(" (took %v", took)
+		for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+			text += fmt.Sprintf(", %s %s", name, strconv.FormatFloat(math.Round(r.Metrics[name]*1000)/1000, 'f', -1, 64))
+		}
+		return slog.LevelDebug, text + ")"
 	case Transition:
 		text := fmt.Sprintf("%s %s: %s", r.Process, r.Status, r.Check)
 		if r.Reason != "" {
@@ -84,12 +92,19 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	case Stopping:
 		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
 	case Starting:
+		if r.Seconds == 0 {
+			return slog.LevelInfo, fmt.Sprintf("%s has stopped and is started", r.Process)
+		}
 		return slog.LevelInfo, fmt.Sprintf("%s has stopped after %v and is started", r.Process, took)
 	case Running:
 		if r.PID == 0 {
 			return slog.LevelInfo, fmt.Sprintf("%s runs with pid %d, started in %v", r.Process, r.NewPID, took)
 		}
-		return slog.LevelInfo, fmt.Sprintf("%s runs again with pid %d (was %d), restarted in %v", r.Process, r.NewPID, r.PID, took)
+		text := fmt.Sprintf("%s runs again with pid %d (was %d)", r.Process, r.NewPID, r.PID)
+		if r.Seconds > 0 { // else another listener began
+			text += fmt.Sprintf(", restarted in %v", took)
+		}
+		return slog.LevelInfo, text
 	case Verified:
 		return slog.LevelInfo, fmt.Sprintf("%s works again, %v after its restart began", r.Process, took)
 	case Doubtful:

@@ -26,6 +26,20 @@ func TestLog(t *testing.T) {
 		{with(func(r *record.Record) { r.Kind, r.Status, r.Reason = record.CheckResult, "unhealthy", "503" }),
 			`level=DEBUG msg="web:a unhealthy: http: 503 (took 1.5s)" process=web:a check=http pid=7`},
 		{with(func(r *record.Record) {
+			r.Kind, r.Status, r.Metrics = record.CheckResult, "healthy", map[string]float64{"cpu_percent": 1.5, "age_seconds": 2}
+		}),
+			`level=DEBUG msg="web:a healthy: http (took 1.5s, age_seconds 2, cpu_percent 1.5)" process=web:a check=http pid=7`},
+		{with(func(r *record.Record) {
+			r.Kind, r.Action, r.NewPID, r.Seconds = record.Restart, record.Running, 8, 0
+		}),
+			`level=INFO msg="web:a runs again with pid 8 (was 7)" process=web:a check=http pid=7 new_pid=8`},
+		{with(func(r *record.Record) { r.Kind, r.Action, r.Seconds = record.Restart, record.Starting, 0 }),
+			`level=INFO msg="web:a has stopped and is started" process=web:a check=http pid=7`},
+		{with(func(r *record.Record) {
+			r.Kind, r.Status, r.Before, r.Count, r.Reason = record.Transition, "unhealthy", "healthy", "2 of 3", "503"
+		}),
+			`level=WARN msg="web:a unhealthy: http: 503 (2 of 3)" process=web:a check=http pid=7`},
+		{with(func(r *record.Record) {
 			r.Kind, r.Status, r.Before, r.Reason = record.Transition, "unhealthy", "healthy", "503"
 		}),
 			`level=WARN msg="web:a unhealthy: http: 503" process=web:a check=http pid=7`},

@@ -16,7 +16,7 @@ import (
 // Report is what Once found.
 type Report struct {
 	Rows      []Row     // by namespec, then in the order of the checks
-	LeftOut   []LeftOut // processes that are not watched
+	LeftOut   []LeftOut // processes that are not watched, or that are STOPPED
 	Unmatched []string  // of Config.Processes or Groups: those that match no process
 }
 
@@ -32,7 +32,8 @@ type Row struct {
 }
 
 // Status is the worst of the report: unhealthy beats unknown beats healthy. A
-// process that does not run is unknown, as is a name that matches nothing.
+// process that does not run is unknown, unless it is STOPPED, as is a name that
+// matches nothing.
 func (r Report) Status() checks.Status {
 	status := checks.Healthy
 	if len(r.Unmatched) > 0 || len(r.Rows) == 0 {
@@ -68,6 +69,10 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 	report := Report{LeftOut: chosen.left, Unmatched: chosen.unmatched}
 	slices.SortFunc(chosen.watched, func(a, b supervisor.Process) int { return strings.Compare(a.Namespec(), b.Namespec()) })
 	for _, p := range chosen.watched {
+		if p.State == supervisor.Stopped { // as somebody wanted it
+			report.LeftOut = append(report.LeftOut, LeftOut{p, "it is STOPPED"})
+			continue
+		}
 		if p.State != supervisor.Running {
 			report.Rows = append(report.Rows, Row{Process: p, Result: checks.Unsure(fmt.Errorf("not checked: it is %v", p.State)), Time: time.Now()})
 			continue

@@ -136,6 +136,11 @@ func (r *runner) tellSelection(chosen selection) {
 	}
 	r.unmatched = unmatched
 	if len(r.selectors) > 0 {
+		for _, l := range chosen.left {
+			if tell, _ := r.recur("left out", l.Process.Namespec()); tell {
+				r.Log.Warn(fmt.Sprintf("%s is not watched: %s", l.Process.Namespec(), l.Reason))
+			}
+		}
 		return
 	}
 	var names, left []string
