@@ -157,11 +157,11 @@ func (r *runner) describe(l *control.Listener) {
 // lock is held.
 func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	namespec := p.Namespec()
-	e := control.Process{Process: namespec, State: p.State.String(), PID: p.PID}
+	e := control.Process{Process: namespec, State: p.State.String(), PID: p.PID, PausedUntil: r.engine.pausedUntil(now, namespec)}
 	if r.engine.subjects[namespec] == nil {
 		e.Would = "nothing: it has not been checked yet"
 		if p.State != supervisor.Running {
-			e.Would = "nothing: it does not run"
+			e.Would = "nothing: it is " + p.State.String()
 		}
 		if r.revives(p) {
 			e.Would = "started at the next tick: it is " + p.State.String()
@@ -189,7 +189,6 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 		e.Restarts = s.level
 	}
 	e.Backoff, e.LastRestart = r.Policy.Backoff.pause(s.level).Seconds(), s.lastAct
-	e.PausedUntil = r.engine.pausedUntil(now, namespec)
 	e.Would = r.would(now, p, s)
 	return e
 }

@@ -1,0 +1,121 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/control"
+)
+
+// serve answers at a socket, and returns its path when it can be asked.
+func serve(t *testing.T, answer func(context.Context, control.Request) control.Answer) (path string, end func() error) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ctl") // the path of a socket must be short, which t.TempDir is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "supervisor", "listener"+control.Suffix)
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// One that somebody has left behind.
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, path, answer) }()
+	for begun := time.Now(); ; {
+		if _, err := control.Ask(t.Context(), path, control.Request{}); err == nil {
+			break
+		}
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal("it does not answer")
+		}
+	}
+	return path, func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func TestAsk(t *testing.T) {
+	path, end := serve(t, func(_ context.Context, r control.Request) control.Answer {
+		a := control.Answer{Listener: control.Listener{Name: r.Command + " " + r.Selector + " " + r.For.String()}}
+		if r.Command == "bad" {
+			a.Error = "that is bad"
+		}
+		return a
+	})
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket has mode %v, error %v, want 0600", info.Mode(), err)
+	}
+	got, err := control.Ask(t.Context(), path, control.Request{Command: control.Pause, Selector: "web:*", For: time.Minute})
+	if got.Listener.Name != "pause web:* 1m0s" || err != nil {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+	if got, err := control.Ask(t.Context(), path, control.Request{Command: "bad"}); err == nil || err.Error() != "that is bad" || got.Listener.Name == "" {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+	if err := control.Serve(t.Context(), path, nil); err == nil || !strings.Contains(err.Error(), "somebody answers at "+path+" already") {
+		t.Errorf("another one at the same socket: %v", err)
+	}
+	found, err := control.Find(filepath.Dir(filepath.Dir(path)))
+	if len(found) != 1 || found[0] != path || err != nil {
+		t.Errorf("found %q, error %v", found, err)
+	}
+	if err := end(); err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+	if _, err := control.Ask(t.Context(), path, control.Request{}); !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("asked after its end: %v", err)
+	}
+}
+
+// TestNonsense has somebody send what is no request.
+func TestNonsense(t *testing.T) {
+	path, _ := serve(t, func(context.Context, control.Request) control.Answer { return control.Answer{} })
+	for _, text := range []string{"\n", "hello\n", `{"command": 7}` + "\n", "[]\n"} {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Write([]byte(text))
+		answer := make([]byte, 100)
+		if n, err := conn.Read(answer); n > 0 || err == nil {
+			t.Errorf("%q is answered %q", text, answer[:n])
+		}
+		conn.Close()
+	}
+	if _, err := control.Ask(t.Context(), path, control.Request{}); err != nil {
+		t.Errorf("it does not answer any more: %v", err)
+	}
+}
+
+// TestAskIsBounded has a listener that never answers.
+func TestAskIsBounded(t *testing.T) {
+	path, _ := serve(t, func(ctx context.Context, r control.Request) control.Answer {
+		if r.Command != "" {
+			<-ctx.Done()
+		}
+		return control.Answer{}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := control.Ask(ctx, path, control.Request{Command: "hang"}); err == nil {
+		t.Error("it was answered")
+	}
+}

@@ -1,0 +1,211 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
+)
+
+// talk runs a listener of processes that always fail under a supervisord, in fake
+// time, and lets a test speak to it.
+func talk(t *testing.T, policy Policy, test func(t *testing.T, srv *supervisortest.Server, r *runner, tick func())) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := supervisortest.NewServer(supervisor.Python, supervisortest.Program{Group: "web", Name: "a"},
+			supervisortest.Program{Group: "web", Name: "b"}, supervisortest.Program{Name: "solo"}, supervisortest.Program{Group: "web", Name: "off", Stopped: true})
+		defer srv.Close()
+		dir := filepath.Join(t.TempDir(), "state")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		stdin, stdout := srv.Listener()
+		fail := checks.Func("test", func(context.Context, supervisor.Process) error { return errors.New("it is broken") })
+		r, err := newRunner(Config{
+			Name: "lis", Groups: []string{"web", "solo"}, Checks: []checks.Check{fail}, Policy: policy,
+			Server: srv.Config(), StateDir: dir, Stdin: stdin, Stdout: stdout, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			r.run(ctx)
+			close(done)
+		}()
+		synctest.Wait()
+		test(t, srv, r, func() {
+			if err := srv.Tick(5 * time.Second); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+		})
+		stop()
+		<-done
+		stdin.Close()
+		stdout.Close()
+	})
+}
+
+// would is what a listener says of each process.
+func would(t *testing.T, r *runner, selector string) map[string]string {
+	t.Helper()
+	a := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: selector})
+	if a.Error != "" || a.Listener.Trouble != "" || a.Listener.Name != "lis" {
+		t.Errorf("%+v", a)
+	}
+	all := make(map[string]string)
+	for _, p := range a.Processes {
+		all[p.Process] = p.Would
+	}
+	return all
+}
+
+func TestExplain(t *testing.T) {
+	policy := Policy{
+		FailureThreshold: Threshold{Failures: 2}, RestartLimit: RestartLimit{2, time.Hour}, Backoff: Backoff{Initial: 20 * time.Second},
+		MaxUnavailable: Share{Number: 1}, StartPeriod: 7 * time.Second,
+	}
+	talk(t, policy, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
+		expect := func(when string, want map[string]string) {
+			t.Helper()
+			if diff := cmp.Diff(want, would(t, r, "*")); diff != "" {
+				t.Errorf("%s (-want +got)\n%s", when, diff)
+			}
+		}
+		expect("before the first tick", map[string]string{
+			"web:a": "nothing: it has not been checked yet", "web:b": "nothing: it has not been checked yet",
+			"solo": "nothing: it has not been checked yet", "web:off": "nothing: it is STOPPED",
+		})
+		tick()
+		a := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: "web:a"})
+		if len(a.Processes) != 1 || a.Processes[0].StartPeriod != 2 {
+			t.Errorf("web:a in its start period: %+v", a.Processes)
+		}
+		tick() // 5 s, which does not count
+		tick() // 10 s
+		expect("after a failure that counts", map[string]string{
+			"web:a": "nothing yet: test has failed 1 of 2", "web:b": "nothing yet: test has failed 1 of 2",
+			"solo": "nothing yet: test has failed 1 of 2", "web:off": "nothing: it is STOPPED",
+		})
+		tick()
+		got := would(t, r, "web:*")
+		first, second := "web:a", "web:b"
+		if srv.Starts(first) == 1 {
+			first, second = second, first
+		}
+		want := map[string]string{
+			first:     "nothing more: it is being acted on",
+			second:    "held, else restarted: test; no more than 1 of web may be down at once: waits for " + first,
+			"web:off": "nothing: it is STOPPED",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("while %s is restarted (-want +got)\n%s", first, diff)
+		}
+		if got := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: first}).Processes[0]; got.Restarts != 1 || got.Limit != "2/1h" || got.Backoff != 20 {
+			t.Errorf("its counts: %+v", got)
+		}
+		for range 60 {
+			tick()
+		}
+		for namespec, text := range would(t, r, "*") {
+			if namespec != "web:off" && !strings.Contains(text, "held, else restarted: test; the restart limit of 2/1h is reached") {
+				t.Errorf("%s would be: %s", namespec, text)
+			}
+		}
+	})
+}
+
+func TestPause(t *testing.T) {
+	talk(t, Policy{RestartLimit: RestartLimit{3, time.Hour}}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
+		a := r.answer(t.Context(), control.Request{Command: control.Pause, Selector: "web:*", For: 30 * time.Second})
+		if a.Error != "" || len(a.Listener.Pauses) != 1 || len(a.Processes) != 3 || a.Processes[0].PausedUntil.IsZero() {
+			t.Errorf("pause: %+v", a)
+		}
+		tick()
+		tick()
+		if a, solo := srv.Starts("web:a"), srv.Starts("solo"); a != 1 || solo < 2 {
+			t.Errorf("web:a, which is paused, was started %d times, and solo %d times", a, solo)
+		}
+		if got := would(t, r, "web:a")["web:a"]; !strings.Contains(got, "held, else restarted: test; paused until ") {
+			t.Errorf("it would be: %s", got)
+		}
+		for range 5 {
+			tick()
+		}
+		if got := srv.Starts("web:a"); got < 2 {
+			t.Errorf("web:a was started %d times, and the pause is over", got)
+		}
+		if a := r.answer(t.Context(), control.Request{Command: control.Explain}); len(a.Listener.Pauses) != 0 {
+			t.Errorf("the pause goes on: %+v", a.Listener.Pauses)
+		}
+	})
+}
+
+func TestResumeAndReset(t *testing.T) {
+	talk(t, Policy{RestartLimit: RestartLimit{1, time.Hour}}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
+		r.answer(t.Context(), control.Request{Command: control.Pause, Selector: "*", For: time.Hour})
+		tick()
+		r.answer(t.Context(), control.Request{Command: control.Resume, Selector: "*"})
+		time.Sleep(time.Second) // without a tick
+		synctest.Wait()
+		if got := srv.Starts("web:a"); got != 2 {
+			t.Errorf("web:a was started %d times after resume, want 2", got)
+		}
+		tick()
+		tick()
+		r.answer(t.Context(), control.Request{Command: control.Reset, Selector: "web:a"})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if a, b := srv.Starts("web:a"), srv.Starts("web:b"); a != 3 || b != 2 {
+			t.Errorf("after reset of web:a it was started %d times, want 3, and web:b %d times, want 2", a, b)
+		}
+	})
+}
+
+func TestBadRequests(t *testing.T) {
+	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, _ func()) {
+		for _, tt := range []struct {
+			request control.Request
+			want    string
+		}{
+			{control.Request{Command: "fly"}, `this listener knows no command "fly": is it of another version?`},
+			{control.Request{Command: control.Pause, Selector: "*"}, "0s is not between 0 and a year"},
+			{control.Request{Command: control.Pause, Selector: "*", For: 10000 * time.Hour}, "10000h0m0s is not between 0 and a year"},
+			{control.Request{Command: control.Pause, For: time.Hour}, "nothing is selected"},
+		} {
+			if got := r.answer(t.Context(), tt.request).Error; got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		}
+	})
+}
+
+func TestSelectors(t *testing.T) {
+	for _, tt := range []struct {
+		selector, namespec string
+		want               bool
+	}{
+		{"*", "web:a", true}, {"web:*", "web:a", true}, {"web:", "web:a", true}, {"web:a", "web:a", true}, {"solo", "solo", true},
+		{"web:*", "solo", false}, {"web:a", "web:b", false}, {"web", "web:a", false}, {"a", "web:a", false},
+	} {
+		if got := (pause{Selector: tt.selector}).covers(tt.namespec); got != tt.want {
+			t.Errorf("%s covers %s: %v", tt.selector, tt.namespec, got)
+		}
+	}
+}
