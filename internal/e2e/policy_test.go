@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// speak runs supervisor_checks, requires its exit status, and returns what it
+// prints.
+func (h *host) speak(status int, args ...string) string {
+	h.t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "supervisor_checks"), append(args, "--state-dir", filepath.Join(h.Dir, "state"))...)
+	out, err := cmd.CombinedOutput()
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		h.t.Fatalf("supervisor_checks %s: exit status %d, want %d, error %v\n%s", strings.Join(args, " "), got, status, err, out)
+	}
+	return string(out)
+}
+
+// says waits until supervisor_checks prints something.
+func (h *host) says(want string, args ...string) {
+	h.t.Helper()
+	expression := regexp.MustCompile(want)
+	var got string
+	for deadline := time.Now().Add(30 * time.Second); !expression.MatchString(got); {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("supervisor_checks %s does not say %q, but\n%s", strings.Join(args, " "), want, got)
+		}
+		got = h.speak(0, args...)
+	}
+}
+
+// TestSpokenTo speaks to a listener of workers that do not work.
+func TestSpokenTo(t *testing.T) {
+	config := `
+[program:web]
+command=/bin/sleep 1000
+process_name=web_%(process_num)d
+numprocs=2
+[program:solo]
+command=/bin/sleep 1000
+` + listener("lis", `supervisor_tcp_check -n tcp -g web -N solo -N web:* -p 9 -r 0 --restart-limit 1/1h`, -2, "autorestart=true")
+	underEach(t, config, func(h *host) {
+		h.until("each is restarted once", 30*time.Second, func() bool {
+			return strings.Count(h.log("lis"), "runs again with pid") == 3
+		})
+		h.says(`(?m)^lis +\d+ +\S+ +solo, web:\* +3 +tcp +restarts what fails, restart-limit 1/1h then alert$`, "listeners")
+		h.says(`(?m)^solo +RUNNING +lis +tcp +unhealthy +1 of 1 +1 of 1/1h +- +held, else restarted: tcp; the restart limit of 1/1h is reached$`, "explain", "solo")
+		h.says(`"would": "held, else restarted: tcp; the restart limit of 1/1h is reached"`, "explain", "web:web_0", "--output", "json")
+		h.speak(0, "pause", "web:*", "--for", "30m")
+		h.says(`lis: actions on web:\* are paused until `, "explain", "web:*")
+
+		// Nothing of that is lost with the listener.
+		before := h.running("lis")
+		syscall.Kill(before.PID, syscall.SIGKILL)
+		h.restarted(before, 20*time.Second)
+		h.says(`(?m)^web:web_0 +RUNNING +lis +tcp +unhealthy +1 of 1 +1 of 1/1h +\S+Z +held, else restarted: tcp; paused until `, "explain")
+
+		web, solo := h.process("web:web_0"), h.process("solo")
+		h.speak(0, "reset", "solo")
+		h.speak(0, "reset", "web:*")
+		h.restarted(solo, 20*time.Second)
+		h.speak(0, "resume", "web:*")
+		h.restarted(web, 20*time.Second)
+		if got := h.speak(3, "explain", "nobody"); !strings.Contains(got, `no listener watches "nobody"`) {
+			h.t.Errorf("it says %s", got)
+		}
+		if got := h.speak(2, "pause", "web:*"); !strings.Contains(got, "--for says for how long") {
+			h.t.Errorf("it says %s", got)
+		}
+		if got := h.speak(3, "explain", "--listener", "none"); !strings.Contains(got, `no listener called "none" runs with its state in `) {
+			h.t.Errorf("it says %s", got)
+		}
+	})
+}
+
+// TestOtherActions has programs signalled, started when they are FATAL, and asked
+// for their stacks, and supervisord end.
+func TestOtherActions(t *testing.T) {
+	config := `
+[program:signalled]
+command=/bin/sh -c "trap 'touch signal' USR1; while :; do sleep 0.1; done"
+[program:fatal]
+command=/bin/sh -c "test -e well && exec sleep 1000"
+startretries=0
+[program:stacks]
+command={self} worker {port1}
+stderr_logfile=%(here)s/stacks.log
+` + listener("signals", `supervisor_tcp_check -n s -N signalled -p {port2} -r 0 --action signal:USR1 --backoff 1h`, -2) +
+		listener("revives", `supervisor_memory_check -n r -N fatal -m 1GiB --revive FATAL --backoff 1s,1`, -3) +
+		listener("asks", `supervisor_tcp_check -n a -N stacks -p {port1} -r 0 --start-period 20 --evidence-dir %(here)s/evidence --evidence-signal QUIT`, -4)
+	underEach(t, config, func(h *host) {
+		h.until("it is signalled", 30*time.Second, func() bool {
+			_, err := os.Stat(filepath.Join(h.Dir, "signal"))
+			return err == nil
+		})
+		h.until("it is FATAL", 30*time.Second, func() bool { return h.process("fatal").State == supervisor.Fatal })
+		h.until("the start that fails is told", 30*time.Second, func() bool {
+			return strings.Contains(h.log("revives"), "fatal not restarted: start: it is FATAL: Exited too quickly")
+		})
+		if err := os.WriteFile(filepath.Join(h.Dir, "well"), nil, 0o600); err != nil {
+			h.t.Fatal(err)
+		}
+		h.running("fatal")
+
+		stacks := h.running("stacks")
+		h.until("it has been seen to work", 30*time.Second, func() bool {
+			return strings.Contains(h.speak(0, "explain", "stacks"), "nothing: no check fails")
+		})
+		h.spoil(stacks.PID, closed)
+		h.restarted(stacks, 30*time.Second)
+		h.until("the log tells that it runs again", 10*time.Second, func() bool {
+			return strings.Contains(h.log("asks"), fmt.Sprintf("stacks runs again with pid %d (was %d)", h.process("stacks").PID, stacks.PID))
+		})
+		found, _ := filepath.Glob(filepath.Join(h.Dir, "evidence", "*-stacks", "stderr.txt"))
+		if len(found) != 1 {
+			h.t.Fatalf("evidence: %q", found)
+		}
+		if text, err := os.ReadFile(found[0]); !strings.Contains(string(text), "goroutine ") || err != nil {
+			h.t.Errorf("there are no stacks, error %v:\n%s", err, text)
+		}
+	})
+}
+
+// TestActionShutdown has supervisord end because a program does not work.
+func TestActionShutdown(t *testing.T) {
+	config := "[program:main]\ncommand=/bin/sleep 1000\n" +
+		listener("lis", `supervisor_tcp_check -n s -N main -p {port1} -r 0 --failure-threshold 2 --action shutdown`, -2)
+	underEach(t, config, func(h *host) {
+		h.until("supervisord has ended", 60*time.Second, func() bool {
+			_, err := h.client.PID(h.t.Context())
+			return err != nil
+		})
+		if got := h.log("lis"); !strings.Contains(got, "main fails: supervisord is told to end: tcp: ") {
+			h.t.Errorf("the log is\n%s", got)
+		}
+	})
+}
+
+// TestSharedCause has a database fail that all workers need, which fail their
+// checks then.
+func TestSharedCause(t *testing.T) {
+	config := `
+[program:web]
+command=/bin/sleep 1000
+process_name=web_%(process_num)02d
+numprocs=20
+` + listener("lis", `supervisor_tcp_check -n db -g web --unix-socket %(here)s/db -r 0 --panic-threshold 50% --backoff 10s`, -2)
+	config = strings.ReplaceAll(config, "50% ", "50%% ")
+	underEach(t, config, func(h *host) {
+		starts := func() int { return strings.Count(h.log("lis"), "is restarted (pid ") }
+		h.until("a trial has not helped", 90*time.Second, func() bool {
+			return strings.Contains(h.log("lis"), "has not helped: another trial is made after")
+		})
+		if got := starts(); got != 1 {
+			h.t.Errorf("%d restarts, want one", got)
+		}
+		db := exec.Command(self, "worker", "0") // whose socket is the database
+		db.Dir, db.Env = h.Dir, append(os.Environ(), "SUPERVISOR_PROCESS_NAME=db", "SUPERVISOR_GROUP_NAME=db")
+		if err := db.Start(); err != nil {
+			h.t.Fatal(err)
+		}
+		h.t.Cleanup(func() {
+			db.Process.Kill()
+			db.Wait()
+		})
+		h.until("it listens", 10*time.Second, func() bool {
+			return os.Symlink("db.sock", filepath.Join(h.Dir, "db")) == nil || exists(filepath.Join(h.Dir, "db"))
+		})
+		h.until("all are well", 60*time.Second, func() bool {
+			return strings.Contains(h.log("lis"), "group web: no longer so many fail at once") && strings.Count(h.log("lis"), "healthy again: tcp") == 20
+		})
+		if got := starts(); got > 2 { // another trial may have been on its way
+			h.t.Errorf("%d restarts, want one or two", got)
+		}
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
