@@ -188,6 +188,9 @@ func newDaemon(t *testing.T, count int, pid func(i int) int) *daemon {
 	}
 	go d.Serve(listener)
 	answer := d.ask()
+	for running(answer) < count { // which takes a moment
+		answer = d.ask()
+	}
 	d.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 		if c.Method != "supervisor.getAllProcessInfo" {
 			return supervisortest.Fate{}
@@ -276,7 +279,7 @@ func residentMemory(f *figures, programs string) {
 }
 
 func answers(f *figures, programs string) {
-	const ticks, hanging = 300, 500
+	const ticks, hanging = 200, 500
 	for _, s := range []struct {
 		what                string
 		hang, first, checks int32 // requests that hang; of the first round, and of each further one

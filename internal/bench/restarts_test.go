@@ -24,16 +24,26 @@ const failing = 500
 
 // restarts has all processes of a real supervisord fail in one round.
 func restarts(f *figures, _ string) {
-	// Time passes in which nobody works neither while they stop nor while they start.
-	atOnce := newBroken(f.t, "read line", "startsecs=0")
-	all := atOnce.measure(3, atOnce.ours, atOnce.bare, atOnce.singly)
+	// Neither while they stop nor while they start passes time in which nobody works.
+	supervisord := realsupervisord.Find(f.t)[0]
+	var all []cost
+	if !f.t.Run("", func(t *testing.T) {
+		b := newBroken(t, supervisord, "read line", "startsecs=0")
+		all = b.measure(3, b.ours, b.bare, b.singly)
+	}) {
+		return
+	}
 	what := fmt.Sprintf("%d processes, which stop at once, fail in one round: ", failing)
 	f.compared(what+"until all run again, under a real supervisord", all[0].took, all[1].took, 3)
 	f.unlimited(what+"supervisord's own processor time, against asking for each process by itself", all[0].cpu, all[2].cpu)
 
 	// What it costs to wait for them is seen when there is something to wait for.
-	slow := newBroken(f.t, `trap "sleep 5; exit" TERM; read line`, "")
-	all = slow.measure(2, slow.ours, slow.singly, slow.blind)
+	if !f.t.Run("", func(t *testing.T) {
+		b := newBroken(t, supervisord, `trap "sleep 5; exit" TERM; read line`, "")
+		all = b.measure(2, b.ours, b.singly, b.blind)
+	}) {
+		return
+	}
 	what = fmt.Sprintf("the same of %d that take five seconds to stop: ", failing)
 	f.unlimited(what+"all of supervisord's processor time", all[0].cpu, all[1].cpu)
 	ours, singly, ratio := beyond(all[0].cpu, all[1].cpu, all[2].cpu)
@@ -70,8 +80,8 @@ type broken struct {
 }
 
 // newBroken starts a supervisord with processes that run a shell's script.
-func newBroken(t *testing.T, script, settings string) *broken {
-	d := realsupervisord.Start(t, realsupervisord.Find(t)[0], fmt.Sprintf(`
+func newBroken(t *testing.T, supervisord, script, settings string) *broken {
+	d := realsupervisord.Start(t, supervisord, fmt.Sprintf(`
 [program:web]
 command=/bin/sh -c '%s'
 process_name=%%(program_name)s_%%(process_num)d
@@ -107,7 +117,6 @@ func (b *broken) measure(times int, ways ...func() (restart func())) []cost {
 			begun := time.Now()
 			restart()
 			now := cost{time.Since(begun), must(proc.Read(b.daemon.PID())).CPU - before}
-			b.t.Logf("way %d: %v, processor time %v", j, now.took, now.cpu)
 			if i == 0 {
 				least[j] = now
 			}
@@ -134,13 +143,16 @@ func (b *broken) ours() (restart func()) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	b.t.Cleanup(cancel)
 	sink := &restarted{done: make(chan struct{})}
-	go runner.Run(ctx, runner.Config{
-		Groups: []string{"web"}, Checks: []checks.Check{check}, Server: supervisor.Config{URL: "unix://" + b.socket},
-		StateDir: b.t.TempDir() + "/state", Sinks: []record.Sink{sink}, Log: slog.New(slog.DiscardHandler), Stdin: stdin, Stdout: stdout,
-	})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- runner.Run(ctx, runner.Config{
+			Groups: []string{"web"}, Checks: []checks.Check{check}, Server: supervisor.Config{URL: "unix://" + b.socket},
+			StateDir: b.t.TempDir() + "/state", Sinks: []record.Sink{sink}, Log: slog.New(slog.DiscardHandler), Stdin: stdin, Stdout: stdout,
+		})
+	}()
 	tick := func() {
 		checked.Add(failing)
-		if err := events.Tick(5 * time.Second); err != nil {
+		if err := events.Tick(time.Minute); err != nil {
 			b.t.Error(err)
 		}
 	}
@@ -151,7 +163,11 @@ func (b *broken) ours() (restart func()) {
 	}
 	return func() {
 		tick()
-		<-sink.done
+		select {
+		case <-sink.done:
+		case err := <-ended:
+			b.t.Errorf("the listener has ended: %v", err)
+		}
 		cancel()
 	}
 }

@@ -65,7 +65,7 @@ func round(t *testing.T, d *daemon, count int, check checks.Check) func() time.D
 	return func() time.Duration {
 		c.running.Add(count)
 		begun := time.Now()
-		if err := d.Tick(5 * time.Second); err != nil {
+		if err := d.Tick(time.Minute); err != nil {
 			t.Error(err)
 		}
 		c.running.Wait()
