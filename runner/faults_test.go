@@ -347,4 +347,3 @@ func TestHookAtTheEnd(t *testing.T) {
 	stdin.Close()
 	stdout.Close()
 }
-

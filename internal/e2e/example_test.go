@@ -129,3 +129,41 @@ func normalise(log string) string {
 	}
 	return log
 }
+
+// TestPolicyExample runs examples/policy/supervisord.conf, with other paths and
+// ports, and has one of its workers go bad.
+func TestPolicyExample(t *testing.T) {
+	config := example(t, "policy", [][2]string{
+		{"file=/run/supervisor.sock\n", ""}, // the test has its own
+		{"chmod=0700\n", ""},
+		{"/usr/local/bin/web --port 800%(process_num)d", "{self} worker {tens}%(process_num)d"},
+		{"web_800%(process_num)d", "web_{tens}%(process_num)d"},
+		{"/usr/local/bin/", "{bin}/"},
+		{"/var/log/web_http.log", "%(here)s/web_http.err"},
+		{"/var/log/evidence", "%(here)s/evidence --state-dir %(here)s/state"},
+	})
+	underEach(t, config, func(h *host) {
+		var err error
+		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		processes, err := h.client.Processes(h.t.Context())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		web := slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
+		worker := h.running(web[0].Namespec())
+		h.says(regexp.QuoteMeta(worker.Namespec())+` +RUNNING +web_http +http +healthy +0 of 3 +0 of 5/10m +- +nothing: no check fails`, "explain")
+		h.spoil(worker.PID, status)
+		h.restarted(worker, time.Minute)
+		h.until("it works again", 30*time.Second, func() bool {
+			return strings.Contains(h.log("web_http"), worker.Namespec()+" works again, ")
+		})
+		got := normalise(h.log("web_http"))
+		shown := block(h.t, "the log of TestPolicyExample")
+		if want := normalise(shown); !strings.HasSuffix(got, want) {
+			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)
+		}
+	})
+}
