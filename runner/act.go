@@ -90,10 +90,10 @@ func (r *runner) takePlace(d *decision, p supervisor.Process) (free func()) {
 		return func() {}
 	}
 	most := r.Policy.MaxUnavailable.of(r.engine.group(p.Group).size)
-	free, err := r.restarter.Place(p.Group, most)
+	free, err := r.restarter.Place(p, most)
 	if err != nil {
 		*d = decision{held: heldByPlaces, next: time.Now().Add(placeRetry),
-			why: fmt.Sprintf("no more than %d of %s may be down at once, and other listeners of ours have taken that: %v", most, p.Group, err)}
+			why: fmt.Sprintf("no more than %d of %s may be down at once: %v", most, p.Group, err)}
 	}
 	return free
 }

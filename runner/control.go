@@ -15,22 +15,15 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// maxSocketPath is the longest path of a socket that every system takes.
-const maxSocketPath = 103
-
 // serveControl lets people speak to this listener until ctx is done.
 func (r *runner) serveControl(ctx context.Context) {
+	const enough = 60 // of a path that has an end
 	name := r.ownName()
-	path := r.restarter.File(name, control.Suffix)
-	if len(path) > maxSocketPath {
+	if len(name) > enough {
 		sum := sha256.Sum256([]byte(name))
-		path = r.restarter.File(fmt.Sprintf("%x", sum[:8]), control.Suffix)
+		name = fmt.Sprintf("%x", sum[:8])
 	}
-	if len(path) > maxSocketPath {
-		r.Log.Warn(fmt.Sprintf("supervisor_checks cannot speak to this listener: the path of the socket would be too long, %s: pass a shorter --state-dir", path))
-		return
-	}
-	if err := control.Serve(ctx, path, r.answer); err != nil {
+	if err := control.Serve(ctx, r.restarter.File(name, control.Suffix), r.answer); err != nil {
 		r.Log.Warn(fmt.Sprintf("supervisor_checks cannot speak to this listener: %v", err))
 	}
 }

@@ -135,6 +135,11 @@ func (e *engine) roll(all, watched []supervisor.Process) {
 	for name, size := range sizes {
 		e.group(name).size = size
 	}
+	for name := range e.groups {
+		if sizes[name] == 0 {
+			delete(e.groups, name)
+		}
+	}
 	there := make(map[string]bool, len(watched))
 	for _, p := range watched {
 		there[p.Namespec()] = true

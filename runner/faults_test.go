@@ -120,7 +120,7 @@ func TestNoProcessIsLost(t *testing.T) {
 					}
 				}
 				if entries, _ := filepath.Glob(filepath.Join(cfg.StateDir, "*", "*.intent.v1.json")); len(entries) > 0 {
-					b.t.Errorf("the journal has %q", entries)
+					b.t.Errorf("the journal has %q; the log\n%s", entries, b.log)
 				}
 			}, flavour)
 		})

@@ -337,10 +337,10 @@ func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Pr
 
 // Place takes one of so many places that a group has for processes which are
 // down through us, for as long as until free is called, or this process ends. All
-// listeners that share the journal share them. The error is ErrBusy when there is
-// none, and says how many are taken.
-func (r *Restarter) Place(group string, most int) (free func(), err error) {
-	return r.journal.place(group, most)
+// listeners that share the journal share them. Restarts that a killed listener
+// has left take places, too. The error is ErrBusy when there is none.
+func (r *Restarter) Place(p Process, most int) (free func(), err error) {
+	return r.journal.place(p.Group, p.Namespec(), most)
 }
 
 // File returns the path for a file of ours about this supervisord, which is called

@@ -1,15 +1,18 @@
 package supervisor
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -215,40 +218,43 @@ func lockFile(path string) (release func(), err error) {
 	}
 }
 
-// place takes one of the places of a group that listeners share, or says who has
-// them. Restarts that killed listeners have left take places, too.
-func (j *journal) place(group string, most int) (release func(), err error) {
-	taken := 0
+// place takes one of the places of a group that listeners share, for a process. A
+// process that has an intent counts even if nobody has its place any more, because
+// its listener was killed.
+func (j *journal) place(group, namespec string, most int) (release func(), err error) {
+	others := make(map[string]bool)
 	for n := range most {
-		free, err := lockFile(filepath.Join(j.dir, fmt.Sprintf("%s.%d%s", fileName(group), n, placeSuffix)))
+		path := filepath.Join(j.dir, fmt.Sprintf("%s.%d%s", fileName(group), n, placeSuffix))
+		free, err := lockFile(path)
 		switch {
 		case errors.Is(err, ErrBusy):
-			taken++
+			holder, _ := os.ReadFile(path) // empty when it has just been taken
+			others[cmp.Or(string(holder), path)] = true
 		case err != nil:
 			return nil, err
 		case release == nil:
 			release = free
+			if err := os.WriteFile(path, []byte(namespec), 0o600); err != nil {
+				free()
+				return nil, fmt.Errorf("%w: %w", ErrJournal, err)
+			}
 		default:
 			free()
 		}
 	}
 	intents, _ := j.list()
 	for _, i := range intents {
-		if i.Group != group {
-			continue
-		}
-		if free, err := j.lock(i.namespec()); err == nil {
-			free()
-			taken++
+		if i.Group == group && i.namespec() != namespec {
+			others[i.namespec()] = true
 		}
 	}
-	if release == nil || taken >= most {
-		if release != nil {
-			release()
-		}
-		return nil, fmt.Errorf("%w: %d of %d places", ErrBusy, taken, most)
+	if len(others) < most && release != nil {
+		return release, nil
 	}
-	return release, nil
+	if release != nil {
+		release()
+	}
+	return nil, fmt.Errorf("%w: %s", ErrBusy, strings.Join(slices.Sorted(maps.Keys(others)), ", "))
 }
 
 func (j *journal) path(namespec string) string {

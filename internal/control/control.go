@@ -105,17 +105,24 @@ type Rule struct {
 // Serve answers requests at a socket until ctx is done, with what answer returns.
 // A socket that nobody listens on any more is replaced.
 func Serve(ctx context.Context, path string, answer func(context.Context, Request) Answer) error {
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	if conn, err := dial(ctx, path); err == nil {
 		conn.Close()
 		return fmt.Errorf("somebody answers at %s already", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	l, err := net.Listen("unix", path)
+	name, done, err := shortened(path)
 	if err != nil {
 		return err
 	}
+	defer done()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	l.SetUnlinkOnClose(false)
+	defer os.Remove(path)
 	if err := os.Chmod(path, 0o600); err != nil { // the folder is ours alone, so that nobody was faster
 		l.Close()
 		return err
@@ -133,6 +140,36 @@ func Serve(ctx context.Context, path string, answer func(context.Context, Reques
 		}
 		go serve(ctx, conn, answer)
 	}
+}
+
+// maxPath is the longest path of a socket that every system takes.
+const maxPath = 103
+
+// shortened returns a path for the same socket that is short enough, until done is
+// called. On Linux there is one by way of the open folder.
+func shortened(path string) (short string, done func(), err error) {
+	if len(path) <= maxPath {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	short = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path))
+	if _, err := os.Stat(filepath.Dir(short)); err != nil || len(short) > maxPath {
+		dir.Close()
+		return "", nil, fmt.Errorf("the path of the socket is too long, %s: pass a shorter --state-dir", path)
+	}
+	return short, func() { dir.Close() }, nil
+}
+
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	name, done, err := shortened(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return new(net.Dialer).DialContext(ctx, "unix", name)
 }
 
 func serve(ctx context.Context, conn net.Conn, answer func(context.Context, Request) Answer) {
@@ -164,7 +201,7 @@ func readLine(r io.Reader) ([]byte, error) {
 func Ask(ctx context.Context, path string, request Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	conn, err := dial(ctx, path)
 	if err != nil {
 		return Answer{}, err
 	}

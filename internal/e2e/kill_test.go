@@ -63,6 +63,7 @@ process_name=%[1]s_%%(process_num)d
 numprocs=%[2]d
 environment=WORKER_STOPS=%[3]s,WORKER_RANDOM=1
 stopwaitsecs=30
+startsecs=2
 startretries=0
 stdout_logfile=%%(here)s/%[1]s.log
 redirect_stderr=true
@@ -108,7 +109,7 @@ redirect_stderr=true
 		for _, name := range names {
 			h.until(name+" runs, well", 120*time.Second, func() bool {
 				p := h.process("all:" + name)
-				return p.State == supervisor.Running && p.Uptime >= 2*time.Second && h.intents() == 0
+				return p.State == supervisor.Running && p.Uptime >= 3*time.Second && h.intents() == 0
 			})
 			text, err := os.ReadFile(filepath.Join(h.Dir, "starts-"+name))
 			if err != nil {

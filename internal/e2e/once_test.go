@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	toolkit "github.com/supervisor-checks/supervisor-checks/internal/host"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -121,6 +122,9 @@ func testByHand(h *host) {
 // programs are what those of cmd run. They are named here so that they are part
 // of the test binary, and go test knows when they change.
 var programs = map[string]func(args []string, stdin io.Reader, stdout, stderr io.Writer) int{
+	"supervisor_checks": func(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+		return toolkit.Main(args, stdout, stderr)
+	},
 	"supervisor_complex_check": cli.Complex,
 	"supervisor_cpu_check":     cli.CPU,
 	"supervisor_file_check":    cli.File,
