@@ -46,8 +46,8 @@ demo: need-supervisord build ## break three workers and watch them being restart
 test: need-supervisord need-compiler need-shells lint docs-diff unit fuzz cross ## all checks and tests
 
 .PHONY: test-all
-test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, longer fuzzing
-	$(MAKE) test KILLS=200 TICKS=20000 FUZZTIME=60s TESTTIMEOUT=60m
+test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing
+	$(MAKE) test KILLS=200 TICKS=20000 SEQUENCES=500 FUZZTIME=60s TESTTIMEOUT=60m
 
 .PHONY: lint
 lint: ## format, vet, staticcheck, tidy
@@ -59,10 +59,11 @@ lint: ## format, vet, staticcheck, tidy
 
 KILLS ?= 20
 TICKS ?= 1000
+SEQUENCES ?= 24
 TESTTIMEOUT ?= 10m
 .PHONY: unit
 unit: ## all tests, with the race detector, under each supervisord there is
-	KILLS=$(KILLS) TICKS=$(TICKS) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
+	KILLS=$(KILLS) TICKS=$(TICKS) SEQUENCES=$(SEQUENCES) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
 		GOSUPERVISORD="$$(tools/go-supervisord "$(CACHE)/go-supervisord")" \
 		PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
 		$(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./...

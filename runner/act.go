@@ -98,8 +98,8 @@ func (r *runner) takePlace(d *decision, p supervisor.Process) (free func()) {
 	return free
 }
 
-// wakeAt has a process that is held looked at again at some time, unless that is
-// zero or it is to be looked at earlier already.
+// wakeAt has a process that is held looked at again at some time, and not at the
+// one it was told before, unless that is zero.
 func (r *runner) wakeAt(ctx context.Context, namespec string, at time.Time) {
 	if at.IsZero() {
 		return
@@ -174,6 +174,9 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 		rec.Why = "a trial"
 	}
 	works, err := r.carryOut(ctx, p, rec, d)
+	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
+		r.makeGood(ctx, rec)
+	}
 	free()
 	r.mu.Lock()
 	next, end := r.engine.release(time.Now(), rec.Process, works)
@@ -307,9 +310,14 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 	if r.Policy.MaxUnavailable == (Share{}) && r.Policy.PanicThreshold == 0 && r.Policy.Hooks.AfterRestart == nil {
 		return true, nil
 	}
+	return r.concludes(ctx, p, rec, begun), nil
+}
+
+// concludes verifies that p works, tells, and runs the hook for that.
+func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record.Record, begun time.Time) (works bool) {
 	doubt := r.verify(ctx, p)
 	if ctx.Err() != nil {
-		return false, nil
+		return false
 	}
 	rec.Action, rec.NewPID, rec.Seconds = record.Verified, p.PID, time.Since(begun).Seconds()
 	if doubt != nil {
@@ -317,7 +325,64 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 	}
 	r.tell(rec)
 	r.hook(ctx, "after-restart", r.Policy.Hooks.AfterRestart, rec)
-	return doubt == nil, nil
+	r.owe(rec.Process, false)
+	return doubt == nil
+}
+
+// owe notes whether the hook after a restart is still to be run, because the one
+// before it was: somebody may have taken the process out of service for that. It
+// is written down, for the next listener.
+func (r *runner) owe(namespec string, owed bool) {
+	if r.Policy.Hooks.AfterRestart == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.engine.known(namespec); s.owed != owed {
+		s.owed = owed
+		r.save()
+	}
+}
+
+func (r *runner) owes(namespec string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine.known(namespec).owed
+}
+
+// makeGood runs the hook after a restart that was not carried out to its end, or by
+// somebody else.
+func (r *runner) makeGood(ctx context.Context, rec record.Record) {
+	begun := time.Now()
+	p, err := r.client.Process(ctx, rec.Process)
+	for err != nil && !supervisor.IsGone(err) && ctx.Err() == nil && time.Since(begun) < verifyTime {
+		select {
+		case <-time.After(verifyMin):
+		case <-ctx.Done():
+		}
+		p, err = r.client.Process(ctx, rec.Process)
+	}
+	if ctx.Err() == nil {
+		r.concludes(ctx, p, rec, begun)
+	}
+}
+
+// makeAllGood does so for what an earlier listener owes.
+func (r *runner) makeAllGood(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for namespec, s := range r.engine.subjects {
+		if !s.owed || s.acting || r.Policy.Hooks.AfterRestart == nil {
+			continue
+		}
+		s.acting = true // ticks leave it alone
+		r.acting.Go(func() {
+			r.makeGood(ctx, record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"})
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.engine.known(namespec).acting = false
+		})
+	}
 }
 
 // verify runs the checks of p, which has just been started, until all of them have

@@ -45,6 +45,7 @@ type subject struct {
 	acting  bool      // it is being acted on, or has not yet been found to work after that
 	counted bool      // and that is among acts
 	stopped bool      // we have stopped it, for good
+	owed    bool      // the hook after its restart is still to be run
 	spread  time.Time // when its turn comes, within the jitter; zero when it has none
 }
 
@@ -148,7 +149,7 @@ func (e *engine) roll(all, watched []supervisor.Process) {
 		}
 	}
 	for namespec, s := range e.subjects {
-		if !there[namespec] && !s.acting {
+		if !there[namespec] && !s.acting && !s.owed {
 			delete(e.subjects, namespec)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,9 +53,15 @@ func randomPolicy(random *rand.Rand) runner.Policy {
 // are cut, which is slow or fails itself, whose processes fail their checks and
 // their starts, and with listeners that are told to end and started anew. No
 // process is told to stop without an entry in the journal, and when the faults are
-// over all processes run.
+// over all processes run. SEQUENCES says how many, 24 unless it is set.
 func TestNoProcessIsLost(t *testing.T) {
-	const sequences = 60
+	sequences := 24
+	if text := os.Getenv("SEQUENCES"); text != "" {
+		var err error
+		if sequences, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for seed := range uint64(sequences) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 2))
@@ -303,6 +310,58 @@ func TestCountersThatCannotBeRead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHookIsOwed has a listener end between the hook before a restart and the one
+// after it, and somebody else restart the process meanwhile.
+func TestHookIsOwed(t *testing.T) {
+	dir := t.TempDir()
+	note := func(name string) []string {
+		return []string{"sh", "-c", "echo $SUPERVISOR_CHECK_HOOK $SUPERVISOR_CHECK_PROCESS $SUPERVISOR_CHECK_STATUS >> " + filepath.Join(dir, name)}
+	}
+	hooks := runner.Hooks{BeforeRestart: note("before"), AfterRestart: note("after")}
+	wantAfter := func(b *bench, want string) {
+		b.t.Helper()
+		if got, err := os.ReadFile(filepath.Join(dir, "after")); string(got) != want {
+			b.t.Errorf("the hook after was told %q, error %v, want %q", got, err, want)
+		}
+	}
+	var cfg runner.Config
+	inBubble(t, failFirst("a"), []supervisortest.Program{{Group: "web", Name: "a", StartTakes: 20 * time.Second}}, func(c *runner.Config) {
+		c.Policy.Hooks = hooks
+		cfg = *c
+	}, func(b *bench) {
+		b.tick()
+		b.wait(5 * time.Second) // it is STARTING
+		b.again(cfg)
+		wantAfter(b, "")
+		b.tickThenSilence()
+		b.wait(time.Minute)
+		wantAfter(b, "after-restart web:a healthy\n")
+		b.again(cfg)
+		b.wait(time.Minute)
+		wantAfter(b, "after-restart web:a healthy\n") // once
+	})
+	os.Remove(filepath.Join(dir, "after"))
+	inBubble(t, failFirst("a"), web("a"), func(c *runner.Config) { c.Policy.Hooks = hooks }, func(b *bench) {
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.getProcessInfo" && exists(filepath.Join(dir, "before")) && b.Starts("web:a") == 1 {
+				b.Exit("web:a", true) // as soon as the hook before was run
+			}
+			return supervisortest.Fate{}
+		})
+		os.Remove(filepath.Join(dir, "before"))
+		b.tickThenSilence()
+		b.wait(time.Minute)
+		b.wantStarts("web:a", 2)
+		b.wantLog("web:a not restarted: somebody else acted on it")
+		wantAfter(b, "after-restart web:a healthy\n")
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // TestHookAtTheEnd has a listener told to end while a hook hangs: the process that

@@ -27,12 +27,16 @@ func (h Hooks) timeout() time.Duration { return cmp.Or(h.Timeout, command.Defaul
 // before does what comes before a restart, under its lock: the hook, which can
 // veto it, and the evidence, which cannot.
 func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Record) error {
+	if r.Policy.Hooks.BeforeRestart != nil {
+		r.owe(rec.Process, true)
+	}
 	err := r.hook(ctx, "before-restart", r.Policy.Hooks.BeforeRestart, rec)
 	var exit *command.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &exit) && exit.Status == vetoStatus:
+		r.owe(rec.Process, false)
 		return errVetoed
 	}
 	if p.PID != 0 && r.Policy.Evidence.wanted() {

@@ -348,6 +348,7 @@ func (r *runner) contact(ctx context.Context) {
 		}
 		r.Log.Log(ctx, level, text)
 	})
+	r.makeAllGood(ctx)
 }
 
 // open returns the restarter, which needs to know which supervisord this is.

@@ -24,6 +24,7 @@ type savedProcess struct {
 	Level   int         `json:"backoff,omitempty"`  // how many the Backoff counts
 	LastAct time.Time   `json:"last,omitzero"`
 	Stopped bool        `json:"stopped,omitempty"` // by us, for good
+	Owed    bool        `json:"owed,omitempty"`    // the hook after its restart is still to be run
 }
 
 // savedSuffix ends in the version of the format. A newer version has another end.
@@ -40,8 +41,8 @@ func (r *runner) save() {
 	}
 	state := saved{Processes: make(map[string]savedProcess), Pauses: r.engine.pauses}
 	for namespec, s := range r.engine.subjects {
-		p := savedProcess{Acts: s.acts, Level: s.level, LastAct: s.lastAct, Stopped: s.stopped}
-		if len(p.Acts) > 0 || p.Level > 0 || p.Stopped {
+		p := savedProcess{Acts: s.acts, Level: s.level, LastAct: s.lastAct, Stopped: s.stopped, Owed: s.owed}
+		if len(p.Acts) > 0 || p.Level > 0 || p.Stopped || p.Owed {
 			state.Processes[namespec] = p
 		}
 	}
@@ -100,7 +101,7 @@ func (r *runner) load() {
 	now := time.Now()
 	for namespec, p := range state.Processes {
 		s := r.engine.known(namespec)
-		s.level, s.stopped, s.lastAct = p.Level, p.Stopped, earlier(p.LastAct, now)
+		s.level, s.stopped, s.owed, s.lastAct = p.Level, p.Stopped, p.Owed, earlier(p.LastAct, now)
 		for _, at := range p.Acts {
 			s.acts = append(s.acts, earlier(at, now))
 		}
