@@ -180,6 +180,93 @@ func startedAndStopped(b *bench) {
 	b.Operator(supervisortest.OperatorStop, worker)
 }
 
+// TestResumeWaitsForTheLock has a restart that finds nothing to do hold the lock
+// of a process that a killed listener has left stopped.
+func TestResumeWaitsForTheLock(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: time.Second})
+		time.Sleep(2 * time.Second)
+		b.writeIntent(b.process(), "")
+		p := b.process()
+		held := make(chan struct{})
+		go b.restarter.Act(t.Context(), p, func(context.Context) error {
+			close(held)
+			time.Sleep(5 * time.Second)
+			return nil
+		})
+		<-held
+		b.Operator(supervisortest.OperatorStop, worker)
+		b.restarter.Resume(t.Context(), b.tell, func(p supervisor.Process, err error) { t.Errorf("%s: %v", p.Namespec(), err) })
+		if got := b.Process(worker).State; got != supervisor.Running {
+			t.Errorf("it is %v; steps %q", got, b.steps)
+		}
+		b.wantJournal(0)
+
+		// At the end it does not wait.
+		b.writeIntent(b.process(), "")
+		held = make(chan struct{})
+		go b.restarter.Act(t.Context(), b.process(), func(context.Context) error {
+			close(held)
+			time.Sleep(time.Hour)
+			return nil
+		})
+		<-held
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		b.restarter.Resume(ctx, b.tell, func(p supervisor.Process, err error) { t.Errorf("%s: %v", p.Namespec(), err) })
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("it took %v to end", took)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// TestStopForGood stops a process, with an intent of a killed listener about it.
+func TestStopForGood(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: time.Second, StopTakes: 2 * time.Second})
+		time.Sleep(2 * time.Second)
+		b.writeIntent(b.process(), "")
+		if err := b.restarter.Stop(t.Context(), b.process(), supervisor.Plan{Tell: b.tell}); err != nil {
+			t.Error(err)
+		}
+		if p := b.Process(worker); p.PID != 0 || p.State == supervisor.Stopping {
+			t.Errorf("it is %v", p.State)
+		}
+		b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+		time.Sleep(time.Minute)
+		if got := b.Starts(worker); got != 1 {
+			t.Errorf("it was started %d times", got)
+		}
+		b.wantJournal(0)
+	})
+}
+
+// TestStart starts a process that does not run, and not one that runs.
+func TestStart(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{StartTakes: time.Second, Startup: time.Second / 2, Fails: func(start int) bool { return start == 2 }})
+		time.Sleep(2 * time.Second)
+		running := b.process()
+		b.Exit(worker, false)
+		dead := b.process()
+		if _, err := b.restarter.Start(t.Context(), dead, supervisor.Plan{Tell: b.tell}); err == nil || !strings.Contains(err.Error(), "start: it is FATAL") {
+			t.Errorf("a start that fails: %v", err)
+		}
+		var changed *supervisor.ChangedError
+		if _, err := b.restarter.Start(t.Context(), dead, supervisor.Plan{}); !errors.As(err, &changed) {
+			t.Errorf("a start of what is FATAL now: %v", err)
+		}
+		if p, err := b.restarter.Start(t.Context(), b.process(), supervisor.Plan{Tell: b.tell}); err != nil || p.State != supervisor.Running || p.PID == running.PID {
+			t.Errorf("a start: %+v, error %v", p, err)
+		}
+		if got, want := strings.Join(b.steps, ", "), "starting <nil>, starting <nil>, running <nil>"; got != want {
+			t.Errorf("steps %s, want %s", got, want)
+		}
+	})
+}
+
 // TestResume has a listener take up intents that were written by hand.
 func TestResume(t *testing.T) {
 	tests := []struct {

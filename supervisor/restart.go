@@ -31,6 +31,9 @@ const (
 	// defaultStopWait is supervisord's own default of stopwaitsecs.
 	defaultStopWait = 10 * time.Second
 
+	// lockPause is the pause between two tries to take a lock that somebody has.
+	lockPause = time.Second
+
 	// askedAge is how long the answers of supervisord about itself are
 	// remembered, and retryAge how long it is that it gave none.
 	askedAge = time.Minute
@@ -277,7 +280,7 @@ func (r *Restarter) Stop(ctx context.Context, p Process, plan Plan) error {
 				case !now.SameRun(p) && now.PID != 0:
 					return &ChangedError{now}
 				case now.PID == 0 && now.State != Starting && now.State != Stopping:
-					return nil
+					return r.journal.clear(p.Namespec()) // what a killed listener wanted of it is over
 				}
 				if now.State == Running && time.Now().After(until) || refusal != nil && !mayHaveWorked(refusal) {
 					break
@@ -325,8 +328,6 @@ func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Pr
 				continue
 			case now.State == Backoff && !now.Started.Equal(p.Started) && time.Since(busy) < retryMax:
 				continue // supervisord itself tries as often as it is configured to
-			case refusal != nil:
-				return fmt.Errorf("start: %w", refusal)
 			default:
 				return fmt.Errorf("start: it is %v: %s", now.State, clean(now.Description))
 			}
@@ -362,15 +363,15 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 	for _, i := range intents {
 		all.Go(func() {
 			before := Process{Group: i.Group, Name: i.Name, PID: i.PID, State: Running, Started: instant(i.Started)}
-			release, err := r.journal.lock(i.namespec())
-			if errors.Is(err, ErrBusy) {
-				return // its listener lives
-			}
+			release, err := r.lockIntent(ctx, i.namespec())
 			if err == nil {
 				defer release()
 				if i, err = readIntent(r.journal.path(i.namespec())); errors.Is(err, fs.ErrNotExist) {
 					return // its listener has finished it since
 				}
+			}
+			if errors.Is(err, ErrBusy) {
+				return // we end before that
 			}
 			if err == nil {
 				w := &work{Restarter: r, before: before, plan: Plan{Tell: tell}, intent: i}
@@ -382,6 +383,23 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 		})
 	}
 	all.Wait()
+}
+
+// lockIntent takes the lock of a process that there is an intent for. Who holds it
+// may be about to finish that, or to find that there is nothing for him to do: so
+// it waits, and returns ErrBusy only at the end of ctx.
+func (r *Restarter) lockIntent(ctx context.Context, namespec string) (release func(), err error) {
+	for {
+		release, err = r.journal.lock(namespec)
+		if !errors.Is(err, ErrBusy) {
+			return release, err
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // ask returns supervisord's process id, and how long it lets a process take to
