@@ -67,6 +67,7 @@ unit: ## all tests, with the race detector, under each supervisord there is
 		GOSUPERVISORD="$$(tools/go-supervisord "$(CACHE)/go-supervisord")" \
 		PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
 		$(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./...
+	$(GO) test -run TestEngineKeepsItsPolicy ./runner
 
 .PHONY: conformance
 conformance: need-compiler ## compare our programs with those of the Python package

@@ -677,6 +677,48 @@ func TestEvidence(t *testing.T) {
 	})
 }
 
+// TestCore has a gcore that writes what it is asked for, or fails.
+func TestCore(t *testing.T) {
+	bin, cores, evidence := t.TempDir(), t.TempDir(), t.TempDir()
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, tt := range []struct{ script, want string }{
+		{`echo "Saved corefile"; echo memory > "$2.$3"`, filepath.Join(cores, "")},
+		{`echo "ptrace: Operation not permitted"; exit 1`, "it exited with status 1\nptrace: Operation not permitted\n"},
+	} {
+		if err := os.WriteFile(filepath.Join(bin, "gcore"), []byte("#!/bin/sh\n"+tt.script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		inBubble(t, failFirst("a"), web("a"), with(runner.Policy{Evidence: runner.Evidence{Dir: evidence, CoreDir: cores}}), func(b *bench) {
+			b.tickThenSilence()
+			b.wait(10 * time.Second)
+			b.wantStarts("web:a", 2)
+			all, _ := filepath.Glob(filepath.Join(evidence, "*", "core.txt"))
+			if len(all) == 0 {
+				b.t.Fatalf("nothing is said of the core; the log:\n%s", b.log)
+			}
+			slices.Sort(all)
+			got, _ := os.ReadFile(all[len(all)-1])
+			if !strings.Contains(string(got), tt.want) {
+				b.t.Errorf("it says %q of the core, want %q", got, tt.want)
+			}
+		})
+		os.RemoveAll(evidence)
+		os.Mkdir(evidence, 0o700)
+	}
+	kept, err := filepath.Glob(filepath.Join(cores, "*-1001-web%3Aa.1001"))
+	if len(kept) != 1 || err != nil {
+		t.Errorf("cores %q, error %v", kept, err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	err = runner.Run(t.Context(), runner.Config{
+		Checks: []checks.Check{checkFunc(pass)}, Policy: runner.Policy{Evidence: runner.Evidence{CoreDir: cores}}, Server: supervisor.Config{URL: "unix:///no/such"},
+		Stdin: strings.NewReader(""), Stdout: new(buffer), StateDir: filepath.Join(t.TempDir(), "state"),
+	})
+	if want := "core-dir: gcore, which writes cores, is not there: install gdb"; err == nil || err.Error() != want {
+		t.Errorf("without gcore: %v, want %s", err, want)
+	}
+}
+
 type sinkFunc func(record.Record) error
 
 func (f sinkFunc) Write(_ context.Context, r record.Record) error { return f(r) }
