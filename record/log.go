@@ -19,6 +19,9 @@ func Log(log *slog.Logger) Sink { return logSink{log} }
 type logSink struct{ log *slog.Logger }
 
 func (s logSink) Write(ctx context.Context, r Record) error {
+	if r.Kind == CheckResult && !s.log.Enabled(ctx, slog.LevelDebug) {
+		return nil // of which there are many
+	}
 	level, text := sentence(r)
 	if !s.log.Enabled(ctx, level) {
 		return nil

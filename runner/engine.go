@@ -159,6 +159,7 @@ func (e *engine) roll(all, watched []supervisor.Process) {
 type judgement struct {
 	status checks.Status // of the rule
 	count  string        // how far the thresholds are: "2 of 3"; "" where there is nothing to count
+	counts bool          // it is a failure, and not one of the start period
 	due    bool          // something is to be done about the process
 	turned bool          // the rule has another status, or another count on its way there
 }
@@ -207,7 +208,7 @@ func (e *engine) failed(now time.Time, s *subject, r *rule) judgement {
 		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(e.policy.StartPeriod))}
 	}
 	r.push(true, t.results())
-	j := judgement{turned: r.status != checks.Unhealthy}
+	j := judgement{counts: true, turned: r.status != checks.Unhealthy}
 	if r.count() >= t.Failures {
 		r.status = checks.Unhealthy
 	}
@@ -229,10 +230,11 @@ func (e *engine) failed(now time.Time, s *subject, r *rule) judgement {
 }
 
 func (r *rule) push(failure bool, most int) {
-	r.failures = append(r.failures, failure)
-	if len(r.failures) > most {
-		r.failures = r.failures[len(r.failures)-most:]
+	if len(r.failures) == most {
+		copy(r.failures, r.failures[1:])
+		r.failures = r.failures[:most-1]
 	}
+	r.failures = append(r.failures, failure)
 }
 
 func (r *rule) count() (n int) {

@@ -278,13 +278,11 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 // complete it returns all that is due in it. The lock is held.
 func (r *runner) report(g *groupRound, p supervisor.Process, found examination) []due {
 	g.pending--
-	if len(found.statuses) > 0 {
+	if found.looked {
 		g.looked++
 	}
-	for check, status := range found.statuses {
-		if status == checks.Unhealthy {
-			g.failed[check]++
-		}
+	for _, check := range found.failed {
+		g.failed[check]++
 	}
 	if found.cause != nil {
 		g.due = append(g.due, due{p, *found.cause})
@@ -305,26 +303,30 @@ func (r *runner) report(g *groupRound, p supervisor.Process, found examination) 
 
 // examination is what the checks of a process come to.
 type examination struct {
-	statuses map[string]checks.Status // what they found, by check
-	cause    *cause                   // why something is to be done about it; nil when nothing is
-	well     bool                     // no check failed
+	looked bool
+	failed []string // the checks that found it unhealthy, and whose failures count
+	cause  *cause   // why something is to be done about it; nil when nothing is
+	well   bool     // no check failed
 }
 
 // examine runs the checks of p up to one that says that something is to be done
 // about it.
 func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
-	found := examination{statuses: make(map[string]checks.Status, len(r.Checks)), well: true}
+	found := examination{looked: true, well: true}
 	for _, c := range r.Checks {
 		begun := time.Now()
 		result := r.look(ctx, c, p)
 		if ctx.Err() != nil {
 			return examination{} // cut short: whatever it says is not about the process
 		}
-		found.statuses[c.Name()] = result.Status
+		j := r.note(p, c.Name(), result, time.Since(begun), true)
 		if result.Status == checks.Unhealthy {
 			found.well = false
 		}
-		if r.note(p, c.Name(), result, time.Since(begun), true) {
+		if j.counts {
+			found.failed = append(found.failed, c.Name())
+		}
+		if j.due {
 			found.cause = &cause{c.Name(), why(result)}
 			return found
 		}
@@ -362,9 +364,9 @@ func why(result checks.Result) string {
 }
 
 // note records a result and, where the status is another than before, or how far
-// its thresholds are, that. Where failures count, it reports whether something is
-// to be done about the process.
-func (r *runner) note(p supervisor.Process, check string, result checks.Result, took time.Duration, failuresCount bool) (isDue bool) {
+// its thresholds are, that. It returns what the result comes to, for which failures
+// may not count.
+func (r *runner) note(p supervisor.Process, check string, result checks.Result, took time.Duration, failuresCount bool) (j judgement) {
 	rec := record.Record{
 		Kind:    record.CheckResult,
 		Process: p.Namespec(),
@@ -382,9 +384,8 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	defer r.mu.Unlock()
 	r.tellLocked(rec)
 	if errors.Is(result.Err, checks.ErrNotYet) {
-		return false // which is no news
+		return j // which is no news
 	}
-	var j judgement
 	if failuresCount || result.Status == checks.Healthy {
 		j = r.engine.observe(time.Now(), p, check, result.Status)
 		rec.Count = j.count
@@ -415,7 +416,7 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 		rec.Kind, rec.Before = record.Transition, before.String()
 		r.tellLocked(rec)
 	}
-	return j.due
+	return j
 }
 
 // tellOnce tells of something that keeps a process from being acted on, when that
