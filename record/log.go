@@ -112,6 +112,8 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 		return slog.LevelInfo, fmt.Sprintf("%s works again, %v after its restart began", r.Process, took)
 	case Doubtful:
 		return slog.LevelError, fmt.Sprintf("%s does not work %v after its restart began: %s", r.Process, took, r.Why)
+	case Left:
+		return slog.LevelInfo, fmt.Sprintf("%s is left to itself after its restart: %s", r.Process, r.Why)
 	case Resumed:
 		return slog.LevelWarn, fmt.Sprintf("%s was being restarted (pid %d) when a listener was killed, and is finished now", r.Process, r.PID)
 	case Retrying:

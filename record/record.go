@@ -26,6 +26,7 @@ const (
 	Running  = "running"   // it runs again, as NewPID
 	Verified = "verified"  // its checks have succeeded since
 	Doubtful = "doubtful"  // they have not in the time that there was for it; Why says what is wrong
+	Left     = "left"      // somebody else has acted on it since, as Why says: it is left to them
 	Resumed  = "resumed"   // a restart is finished that a killed listener began
 	Skipped  = "skipped"   // there is no restart; Reason says why
 	Failed   = "failed"    // there should be a restart; Reason says why there is none

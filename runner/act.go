@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
@@ -22,6 +23,10 @@ const (
 	// doubles.
 	verifyMin = time.Second
 	verifyMax = 10 * time.Second
+
+	// placeTime is how long after the beginning of a restart, and Policy.StartPeriod,
+	// it gives up its place in the group, whatever comes of it.
+	placeTime = time.Minute
 
 	// placeRetry is when a process is looked at again for which another listener
 	// has left no place in its group.
@@ -41,6 +46,11 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
 	if r.Policy.Action.Kind == ActionAlert && p.PID != 0 {
 		rec.Action = record.Alerted
+		r.mu.Lock()
+		if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() {
+			rec.Action, rec.Why = record.Held, "paused until "+clock(until)
+		}
+		r.mu.Unlock()
 		r.tellOnce(rec)
 		return
 	}
@@ -51,11 +61,15 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		}
 	}
 	r.mu.Lock()
+	if !r.engine.known(rec.Process).acting {
+		r.engine.subject(p)
+	}
 	d := r.engine.decide(time.Now(), rec.Process)
 	var free func()
+	var err error
 	if d.act && !r.DryRun {
-		if free = r.takePlace(&d, p); d.act {
-			r.engine.reserve(rec.Process)
+		if free, err = r.takePlace(&d, p); d.act && err == nil && !r.ending {
+			r.engine.reserve(time.Now(), rec.Process)
 			r.acting.Go(func() { r.act(ctx, p, c, d, free) })
 		}
 	}
@@ -64,6 +78,8 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	}
 	r.mu.Unlock()
 	switch {
+	case err != nil:
+		r.tellNotDone(ctx, rec, err)
 	case d.act && r.DryRun:
 		rec.Action = record.DryRun
 		r.tellOnce(rec)
@@ -84,18 +100,34 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 }
 
 // takePlace takes a place in the group of p, of those that all listeners of this
-// user share. Where there is none d is changed to wait. The lock is held.
-func (r *runner) takePlace(d *decision, p supervisor.Process) (free func()) {
+// user share, and returns what gives it back once. Where there is none d is changed
+// to wait. The lock is held.
+func (r *runner) takePlace(d *decision, p supervisor.Process) (free func(), err error) {
 	if r.Policy.MaxUnavailable == (Share{}) || p.PID == 0 {
-		return func() {}
+		return func() {}, nil
 	}
 	most := r.Policy.MaxUnavailable.of(r.engine.group(p.Group).size)
-	free, err := r.restarter.Place(p, most)
-	if err != nil {
+	free, err = r.restarter.Place(p, most, r.Policy.StartPeriod+placeTime)
+	switch {
+	case errors.Is(err, supervisor.ErrBusy):
 		*d = decision{held: heldByPlaces, next: time.Now().Add(placeRetry),
 			why: fmt.Sprintf("no more than %d of %s may be down at once: %v", most, p.Group, err)}
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return free
+	return sync.OnceFunc(free), nil
+}
+
+// freeKept gives back the places of processes that we have stopped for good and
+// somebody has started since. The lock is held.
+func (r *runner) freeKept() {
+	for namespec, free := range r.kept {
+		if !r.engine.known(namespec).stopped {
+			free()
+			delete(r.kept, namespec)
+		}
+	}
 }
 
 // wakeAt has a process that is held looked at again at some time, and not at the
@@ -173,21 +205,28 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	if d.trial {
 		rec.Why = "a trial"
 	}
+	deadline := time.AfterFunc(r.Policy.StartPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
 	works, err := r.carryOut(ctx, p, rec, d)
+	deadline.Stop()
 	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
 		r.makeGood(ctx, rec)
 	}
-	free()
 	r.mu.Lock()
+	if r.engine.known(rec.Process).stopped {
+		r.kept[rec.Process] = free
+	} else {
+		free()
+	}
 	next, end := r.engine.release(time.Now(), rec.Process, works)
-	if panic := r.engine.group(p.Group).panic; panic != nil && ctx.Err() == nil {
-		told := record.Record{Kind: record.Group, Group: p.Group, Process: rec.Process, Check: panic.check}
+	group := p.Group
+	if p := r.engine.group(group).panic; p != nil && ctx.Err() == nil {
+		told := record.Record{Kind: record.Group, Group: group, Process: rec.Process, Check: p.check}
 		switch end {
 		case trialHelped:
 			told.Action = record.Helped
 			r.tellLocked(told)
 		case trialDidNot:
-			told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(panic.next)
+			told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(p.next)
 			r.tellLocked(told)
 		}
 	}
@@ -201,6 +240,26 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	for _, namespec := range next {
 		r.recheck(ctx, namespec)
 	}
+}
+
+// freeLate gives back the place of a process that has been acted on for too long.
+func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
+	if r.Policy.MaxUnavailable == (Share{}) || ctx.Err() != nil {
+		return
+	}
+	free()
+	r.mu.Lock()
+	s := r.engine.known(rec.Process)
+	late := s.acting && s.process.PID != 0
+	s.freed = true
+	if late {
+		rec.Action, rec.Seconds = record.Doubtful, (r.Policy.StartPeriod + placeTime).Seconds()
+		rec.Why = "it does not run yet, and others may be restarted meanwhile"
+		r.tellLocked(rec)
+	}
+	group := s.process.Group
+	r.mu.Unlock()
+	r.passOn(ctx, group)
 }
 
 // carryOut does it, and reports whether p works now, as far as that is looked at.
@@ -232,10 +291,13 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 		r.commit(rec.Process)
 		return r.other(ctx, p, rec)
 	})
+	if err == nil && r.verifies() {
+		works = r.verify(ctx, p) == nil
+	}
 	r.mu.Lock()
 	r.engine.acted(time.Now(), rec.Process)
 	r.mu.Unlock()
-	return false, err
+	return works, err
 }
 
 // other does what is neither a restart nor a stop.
@@ -264,6 +326,7 @@ func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p su
 	rec.Why = d.why
 	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
 		if s.Name == supervisor.StepStopping {
+			r.commit(rec.Process)
 			rec.Action = record.Halting
 			r.tell(rec)
 			return
@@ -287,8 +350,10 @@ func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p su
 func (r *runner) commit(namespec string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.engine.known(namespec).counted {
+	s := r.engine.known(namespec)
+	if !s.counted {
 		r.engine.commit(time.Now(), namespec)
+		s.owed = s.owed || r.verifies()
 		r.save()
 	}
 }
@@ -307,10 +372,16 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 		return false, err
 	}
 	r.forget("no restart " + rec.Process)
-	if r.Policy.MaxUnavailable == (Share{}) && r.Policy.PanicThreshold == 0 && r.Policy.Hooks.AfterRestart == nil {
+	if !r.verifies() {
 		return true, nil
 	}
 	return r.concludes(ctx, p, rec, begun), nil
+}
+
+// verifies reports whether a restart has a conclusion: that the process works again
+// is to be seen, and the hook for that to be run.
+func (r *runner) verifies() bool {
+	return r.Policy.MaxUnavailable != (Share{}) || r.Policy.PanicThreshold > 0 || r.Policy.Hooks.AfterRestart != nil
 }
 
 // concludes verifies that p works, tells, and runs the hook for that.
@@ -319,8 +390,14 @@ func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record
 	if ctx.Err() != nil {
 		return false
 	}
-	rec.Action, rec.NewPID, rec.Seconds = record.Verified, p.PID, time.Since(begun).Seconds()
-	if doubt != nil {
+	rec.NewPID, rec.Seconds = p.PID, time.Since(begun).Seconds()
+	var changed *supervisor.ChangedError
+	switch {
+	case doubt == nil:
+		rec.Action = record.Verified
+	case errors.As(doubt, &changed):
+		rec.Action, rec.Why = record.Left, doubt.Error()
+	default:
 		rec.Action, rec.Why = record.Doubtful, doubt.Error()
 	}
 	r.tell(rec)
@@ -329,11 +406,11 @@ func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record
 	return doubt == nil
 }
 
-// owe notes whether the hook after a restart is still to be run, because the one
-// before it was: somebody may have taken the process out of service for that. It
-// is written down, for the next listener.
+// owe notes whether a restart is still to be concluded: somebody may have taken the
+// process out of service in the hook before it. It is written down, for the next
+// listener.
 func (r *runner) owe(namespec string, owed bool) {
-	if r.Policy.Hooks.AfterRestart == nil {
+	if !r.verifies() {
 		return
 	}
 	r.mu.Lock()
@@ -372,15 +449,17 @@ func (r *runner) makeAllGood(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for namespec, s := range r.engine.subjects {
-		if !s.owed || s.acting || r.Policy.Hooks.AfterRestart == nil {
+		if !s.owed || !s.counted && s.acting && s.process.PID != 0 {
 			continue
 		}
-		s.acting = true // ticks leave it alone
 		r.acting.Go(func() {
 			r.makeGood(ctx, record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"})
 			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.engine.known(namespec).acting = false
+			next, _ := r.engine.release(time.Now(), namespec, true)
+			r.mu.Unlock()
+			for _, other := range next {
+				r.recheck(ctx, other)
+			}
 		})
 	}
 }
@@ -388,9 +467,12 @@ func (r *runner) makeAllGood(ctx context.Context) {
 // verify runs the checks of p, which has just been started, until all of them have
 // succeeded, and returns what was wrong when there is no time left.
 func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error) {
+	if p.PID == 0 {
+		return &supervisor.ChangedError{Now: p}
+	}
 	deadline := time.Now().Add(r.Policy.StartPeriod + verifyTime)
 	for pause := verifyMin; ; pause = min(2*pause, verifyMax) {
-		if doubt = r.succeeds(ctx, p); doubt == nil || ctx.Err() != nil {
+		if doubt = r.succeedsInTime(ctx, p); doubt == nil || ctx.Err() != nil {
 			return doubt
 		}
 		left := time.Until(deadline)
@@ -411,6 +493,23 @@ func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error)
 			p = now
 		}
 	}
+}
+
+// succeedsInTime is succeeds, but does not wait longer for a check that should end
+// than rounds do.
+func (r *runner) succeedsInTime(ctx context.Context, p supervisor.Process) error {
+	done := make(chan error, 1)
+	go func() { done <- r.succeeds(ctx, p) }()
+	select {
+	case doubt := <-done:
+		return doubt
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+	case <-time.After(checkGrace):
+	}
+	return context.Cause(ctx)
 }
 
 // succeeds runs the checks of p and returns why not all of them are healthy. One

@@ -31,12 +31,9 @@ func (r *runner) serveControl(ctx context.Context) {
 // answer answers a request.
 func (r *runner) answer(ctx context.Context, request control.Request) control.Answer {
 	var answer control.Answer
-	chosen, err := r.survey(ctx)
-	if err != nil {
-		answer.Listener.Trouble = err.Error()
-	}
-	r.mu.Lock()
 	var wake []string
+	var err error
+	r.mu.Lock() // what is to be done is done before supervisord is asked
 	switch request.Command {
 	case control.Explain:
 	case control.Pause:
@@ -48,18 +45,24 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	default:
 		err = fmt.Errorf("this listener knows no command %q: is it of another version?", request.Command)
 	}
-	if err != nil && answer.Listener.Trouble == "" {
+	r.mu.Unlock()
+	if err != nil {
 		answer.Error = err.Error()
 	}
+	for _, namespec := range wake {
+		r.recheck(r.working, namespec)
+	}
+	chosen, err := r.survey(ctx)
+	if err != nil {
+		answer.Listener.Trouble = err.Error()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.describe(&answer.Listener)
 	for _, p := range chosen.watched {
 		if request.Selector == "" || (pause{Selector: request.Selector}).covers(p.Namespec()) {
 			answer.Processes = append(answer.Processes, r.explain(time.Now(), p))
 		}
-	}
-	r.mu.Unlock()
-	for _, namespec := range wake {
-		r.recheck(r.working, namespec)
 	}
 	return answer
 }
@@ -164,7 +167,7 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	s := r.engine.known(namespec)
 	if s.process.SameRun(p) && p.State == supervisor.Running {
 		for _, c := range r.Checks {
-			if rule := s.rules[c.Name()]; rule != nil {
+			if rule := s.rules[c.Name()]; rule != nil && (rule.status != checks.Unknown || rule.count() > 0) {
 				e.Rules = append(e.Rules, r.explainRule(namespec, c.Name(), rule))
 			}
 		}

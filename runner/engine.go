@@ -45,7 +45,9 @@ type subject struct {
 	acting  bool      // it is being acted on, or has not yet been found to work after that
 	counted bool      // and that is among acts
 	stopped bool      // we have stopped it, for good
-	owed    bool      // the hook after its restart is still to be run
+	owed    bool      // its restart has not been concluded: it is to be verified, and the hook after it to be run
+	freed   bool      // it has been acted on for too long to keep its place
+	tried   time.Time // when it was last chosen to be acted on
 	spread  time.Time // when its turn comes, within the jitter; zero when it has none
 }
 
@@ -55,11 +57,13 @@ type rule struct {
 	failures  []bool        // of the last results, the oldest first
 	successes int           // in a row
 	settled   bool          // it has succeeded, which ends the start period
+	failing   bool          // its newest result is a failure that counts
 }
 
 // group is what is known of the processes of one group.
 type group struct {
-	size    int
+	size    int      // as supervisord has it
+	running int      // those of them that run
 	waiting []string // namespecs that wait for a place, the longest first
 	panic   *panicked
 }
@@ -98,7 +102,9 @@ func selectorName(text string) string {
 func (e *engine) subject(p supervisor.Process) *subject {
 	s := e.known(p.Namespec())
 	if !s.process.SameRun(p) {
-		s.rules = make(map[string]*rule)
+		for _, r := range s.rules { // what fails is taken to fail until it is looked at again
+			*r = rule{failing: r.failing}
+		}
 		s.spread = time.Time{}
 		if p.PID != 0 {
 			s.stopped = false // somebody has started it
@@ -128,10 +134,16 @@ func (e *engine) group(name string) *group {
 
 // roll says which processes there are: all of supervisord's, as far as they are
 // known, and those that are watched. What is neither is forgotten.
-func (e *engine) roll(all, watched []supervisor.Process) {
+func (e *engine) roll(now time.Time, all, watched []supervisor.Process) {
 	sizes := make(map[string]int)
+	for _, g := range e.groups {
+		g.running = 0
+	}
 	for _, p := range all {
 		sizes[p.Group]++
+		if p.PID != 0 {
+			e.group(p.Group).running++
+		}
 	}
 	for name, size := range sizes {
 		e.group(name).size = size
@@ -143,9 +155,15 @@ func (e *engine) roll(all, watched []supervisor.Process) {
 	}
 	there := make(map[string]bool, len(watched))
 	for _, p := range watched {
-		there[p.Namespec()] = true
-		if s := e.subjects[p.Namespec()]; s != nil && !s.acting {
-			e.subject(p)
+		namespec := p.Namespec()
+		there[namespec] = true
+		s := e.subjects[namespec]
+		if s == nil || s.acting {
+			continue
+		}
+		e.subject(p)
+		if p.State != supervisor.Running {
+			e.wellNoMore(now, s)
 		}
 	}
 	for namespec, s := range e.subjects {
@@ -155,11 +173,19 @@ func (e *engine) roll(all, watched []supervisor.Process) {
 	}
 }
 
+// wellNoMore ends the time in which nothing was wrong with a process. If that was
+// long enough its pauses begin anew.
+func (e *engine) wellNoMore(now time.Time, s *subject) {
+	if !s.wellFrom.IsZero() && e.policy.Backoff.Initial > 0 && now.Sub(s.wellFrom) >= e.policy.Backoff.ResetAfter {
+		s.level = 0
+	}
+	s.wellFrom = time.Time{}
+}
+
 // judgement is what a result comes to.
 type judgement struct {
 	status checks.Status // of the rule
 	count  string        // how far the thresholds are: "2 of 3"; "" where there is nothing to count
-	counts bool          // it is a failure, and not one of the start period
 	due    bool          // something is to be done about the process
 	turned bool          // the rule has another status, or another count on its way there
 }
@@ -184,7 +210,7 @@ func (e *engine) observe(now time.Time, p supervisor.Process, check string, foun
 func (e *engine) succeeded(now time.Time, s *subject, r *rule) judgement {
 	before := r.status
 	hadFailed := r.count() > 0
-	r.settled = true
+	r.settled, r.failing = true, false
 	r.push(false, e.policy.FailureThreshold.results())
 	r.successes++
 	if r.status == checks.Unhealthy && r.successes < e.policy.SuccessThreshold {
@@ -207,18 +233,16 @@ func (e *engine) failed(now time.Time, s *subject, r *rule) judgement {
 	if !r.settled && s.process.Uptime < e.policy.StartPeriod {
 		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(e.policy.StartPeriod))}
 	}
+	r.failing = true
 	r.push(true, t.results())
-	j := judgement{counts: true, turned: r.status != checks.Unhealthy}
+	j := judgement{turned: r.status != checks.Unhealthy}
 	if r.count() >= t.Failures {
 		r.status = checks.Unhealthy
 	}
 	j.status = r.status
 	if r.status == checks.Unhealthy {
 		j.due = true
-		if !s.wellFrom.IsZero() && e.policy.Backoff.Initial > 0 && now.Sub(s.wellFrom) >= e.policy.Backoff.ResetAfter {
-			s.level = 0
-		}
-		s.wellFrom = time.Time{}
+		e.wellNoMore(now, s)
 	}
 	if t.results() > 1 && j.turned {
 		j.count = fmt.Sprintf("%d of %d", r.count(), t.Failures)
@@ -248,13 +272,13 @@ func (r *rule) count() (n int) {
 
 // Reasons for which nothing is done about a process for now.
 const (
-	heldByAction = "action"  // it is being acted on already
-	heldByPause  = "pause"   // somebody has said so
-	heldByLimit  = "limit"   // RestartLimit
-	heldByPauses = "backoff" // Backoff
-	heldByJitter = "jitter"  // Jitter
-	heldByPanic  = "panic"   // PanicThreshold
-	heldByPlaces = "places"  // MaxUnavailable
+	heldByAction  = "action"  // it is being acted on already
+	heldByPause   = "pause"   // somebody has said so
+	heldByLimit   = "limit"   // RestartLimit
+	heldByBackoff = "backoff" // Backoff
+	heldByJitter  = "jitter"  // Jitter
+	heldByPanic   = "panic"   // PanicThreshold
+	heldByPlaces  = "places"  // MaxUnavailable
 )
 
 // decision is what is to be done about a process for which something is due.
@@ -319,7 +343,7 @@ func (e *engine) pausedUntil(now time.Time, namespec string) (until time.Time) {
 func (e *engine) later(now time.Time, s *subject) decision {
 	if pause := e.policy.Backoff.pause(s.level); pause > 0 {
 		if next := s.lastAct.Add(pause); now.Before(next) {
-			return decision{held: heldByPauses, next: next,
+			return decision{held: heldByBackoff, next: next,
 				why: fmt.Sprintf("the pause after restart %d is %s, until %s", s.level, short(pause), clock(next))}
 		}
 	}
@@ -338,14 +362,12 @@ func (e *engine) later(now time.Time, s *subject) decision {
 
 // byGroup says whether the rest of the group holds what is due.
 func (e *engine) byGroup(now time.Time, s *subject, g *group) decision {
-	if p := g.panic; p != nil && !p.helped {
-		switch {
-		case p.trial != "":
-			return decision{held: heldByPanic, why: fmt.Sprintf("%s, and %s is restarted as a trial", p, p.trial)}
-		case now.Before(p.next):
-			return decision{held: heldByPanic, next: p.next,
-				why: fmt.Sprintf("%s, and a trial did not help: another is made after %s", p, clock(p.next))}
+	if p := g.panic; p != nil && !p.helped && (p.trial != "" || now.Before(p.next)) {
+		d := decision{held: heldByPanic, why: fmt.Sprintf("%s: held until a trial restart has helped", p)}
+		if p.trial == "" {
+			d.next = p.next
 		}
+		return d
 	}
 	if e.policy.MaxUnavailable != (Share{}) && s.process.PID != 0 { // what does not run can only become available
 		most := e.policy.MaxUnavailable.of(g.size)
@@ -399,7 +421,7 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
 // down returns the processes of a group that are down through us.
 func (e *engine) down(group string) (namespecs []string) {
 	for namespec, s := range e.subjects {
-		if s.process.Group == group && (s.acting && s.process.PID != 0 || s.stopped) {
+		if s.process.Group == group && (s.acting && !s.freed && (s.process.PID != 0 || s.owed) || s.stopped) {
 			namespecs = append(namespecs, namespec)
 		}
 	}
@@ -409,9 +431,9 @@ func (e *engine) down(group string) (namespecs []string) {
 
 // reserve says that a process is about to be acted on, which takes a place of its
 // group.
-func (e *engine) reserve(namespec string) {
+func (e *engine) reserve(now time.Time, namespec string) {
 	s := e.known(namespec)
-	s.acting, s.counted = true, false
+	s.acting, s.counted, s.freed, s.tried = true, false, false, now
 	g := e.group(s.process.Group)
 	g.leave(namespec)
 	if g.panic != nil && !g.panic.helped {
@@ -443,7 +465,7 @@ func (e *engine) acted(now time.Time, namespec string) {
 	if s := e.known(namespec); s.counted {
 		s.lastAct = now
 		for _, r := range s.rules {
-			*r = rule{settled: r.settled} // what was found before does not count twice
+			*r = rule{settled: r.settled, failing: r.failing} // what was found before does not count twice
 		}
 	}
 }
@@ -462,7 +484,7 @@ const (
 // before, those first that waited first, and what came of a trial, if it was one.
 func (e *engine) release(now time.Time, namespec string, works bool) (next []string, end trialEnd) {
 	s := e.known(namespec)
-	s.acting = false
+	s.acting, s.freed = false, false
 	g := e.group(s.process.Group)
 	if p := g.panic; p != nil && (p.trial == namespec || p.helped) {
 		p.trial = ""
@@ -514,28 +536,43 @@ func (e *engine) due(group string) (namespecs []string) {
 	return namespecs
 }
 
-// assess takes in how a group has fared in a round: how many of its processes were
-// looked at, and how many of them failed each check. It says whether a panic
-// began, or ended.
-func (e *engine) assess(group string, looked int, failed map[string]int) (began, ended *panicked) {
-	if e.policy.PanicThreshold == 0 || looked == 0 {
+// assess looks at how a group fares at the end of a round, in which something is
+// due or not, by the newest result of each of its processes: those that are still
+// being checked, or acted on, are as they were. It says whether a panic began, or
+// ended.
+func (e *engine) assess(group string, due bool) (began, ended *panicked) {
+	if e.policy.PanicThreshold == 0 {
 		return nil, nil
 	}
 	g := e.group(group)
+	failed := make(map[string]int)
+	for _, s := range e.subjects {
+		if s.process.Group != group {
+			continue
+		}
+		for check, r := range s.rules {
+			if r.failing {
+				failed[check]++
+			}
+		}
+	}
 	worst := ""
 	for _, check := range slices.Sorted(maps.Keys(failed)) {
 		if worst == "" || failed[check] > failed[worst] {
 			worst = check
 		}
 	}
-	if float64(failed[worst])*100 <= e.policy.PanicThreshold*float64(looked) {
-		ended, g.panic = g.panic, nil
-		return nil, ended
-	}
-	if g.panic == nil {
+	running := max(g.running, failed[worst])
+	tooMany := running > 1 && float64(failed[worst])*100 > e.policy.PanicThreshold*float64(running)
+	switch {
+	case g.panic == nil && tooMany && due:
 		g.panic = new(panicked)
 		began = g.panic
+	case g.panic != nil && !tooMany && g.panic.trial == "":
+		ended, g.panic = g.panic, nil
 	}
-	g.panic.check, g.panic.failing, g.panic.of = worst, failed[worst], looked
-	return began, nil
+	if g.panic != nil && tooMany {
+		g.panic.check, g.panic.failing, g.panic.of = worst, failed[worst], running
+	}
+	return began, ended
 }

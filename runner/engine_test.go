@@ -171,23 +171,17 @@ func (w *world) all() []supervisor.Process {
 
 // round has all processes looked at that are not acted on.
 func (w *world) round() {
-	w.roll(w.all(), w.all())
-	failed := make(map[string]int)
-	looked := 0
+	w.roll(w.now, w.all(), w.all())
 	var due []*imitation
 	for _, p := range w.processes {
 		if w.known(p.Namespec()).acting {
 			continue
 		}
-		looked++
-		if p.broken {
-			failed["test"]++
-		}
 		if w.look(p) {
 			due = append(due, p)
 		}
 	}
-	w.assess("web", looked, failed)
+	w.assess("web", len(due) > 0)
 	for _, p := range due {
 		w.resolve(p)
 	}
@@ -230,7 +224,7 @@ func (w *world) resolve(p *imitation) {
 		return
 	}
 	w.note("%s is restarted, trial %v", p.Name, d.trial)
-	w.reserve(p.Namespec())
+	w.reserve(w.now, p.Namespec())
 	w.commit(w.now, p.Namespec())
 	if l := w.policy.RestartLimit; l.Restarts > 0 {
 		n := 1

@@ -251,6 +251,7 @@ func decisionOf(r record.Record) string {
 
 // TestPauseOutlivesTheListener has it in the file of a listener that was killed.
 func TestPauseOutlivesTheListener(t *testing.T) {
+	asProcess(t, "bench")
 	var cfg runner.Config
 	inBubble(t, fail, web("a"), func(c *runner.Config) {
 		c.Policy.RestartLimit = runner.RestartLimit{Restarts: 3, Within: time.Hour}
@@ -281,9 +282,16 @@ func TestPauseOutlivesTheListener(t *testing.T) {
 	})
 }
 
+// asProcess makes this program the process of that name, under supervisord.
+func asProcess(t *testing.T, name string) {
+	t.Setenv("SUPERVISOR_GROUP_NAME", name)
+	t.Setenv("SUPERVISOR_PROCESS_NAME", name)
+}
+
 // TestCountersThatCannotBeRead has nonsense in the file, a newer version beside it,
 // and times in the future.
 func TestCountersThatCannotBeRead(t *testing.T) {
+	asProcess(t, "bench")
 	for name, tt := range map[string]struct{ text, says string }{
 		"nonsense":   {"{", `level=ERROR msg="limits and pauses begin anew, since they cannot be read: `},
 		"the future": {`{"processes":{"web:a":{"restarts":["2100-01-01T00:00:00Z"],"backoff":1,"last":"2100-01-01T00:00:00Z"}},"pauses":null}`, "GIVEN UP"},

@@ -40,7 +40,9 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 		return errVetoed
 	}
 	if p.PID != 0 && r.Policy.Evidence.wanted() {
-		r.commit(rec.Process)
+		if r.Policy.Evidence.Signal != "" {
+			r.commit(rec.Process) // which the signal may amount to
+		}
 		r.collect(ctx, p, rec)
 	}
 	return nil
@@ -103,7 +105,7 @@ func (r *runner) facts(rec record.Record, hook string) []string {
 		"NEW_PID":  strconv.Itoa(rec.NewPID),
 		"CHECK":    rec.Check,
 		"REASON":   rec.Reason,
-		"STATUS":   map[string]string{record.Verified: "healthy", record.Doubtful: "unhealthy"}[rec.Action],
+		"STATUS":   map[string]string{record.Verified: "healthy", record.Doubtful: "unhealthy", record.Left: "unknown"}[rec.Action],
 	}
 	var env []string
 	for key, value := range facts {

@@ -274,6 +274,9 @@ func (p Policy) validate() (Policy, error) {
 	if p.SuccessThreshold == 0 {
 		p.SuccessThreshold = 1
 	}
+	if p.RestartLimitThen != "" && p.RestartLimit == (RestartLimit{}) {
+		return refuse("restart-limit-then", "is of no use without restart-limit")
+	}
 	if p.RestartLimitThen == "" {
 		p.RestartLimitThen = ThenAlert
 	}
@@ -338,8 +341,16 @@ func (p Policy) validate() (Policy, error) {
 	if err := p.Action.validate(); err != nil {
 		return Policy{}, &PolicyError{"action", err}
 	}
-	if p.Hooks.Timeout < 0 {
+	hooks := p.Hooks.BeforeRestart != nil || p.Hooks.AfterStop != nil || p.Hooks.AfterRestart != nil || p.Action.Kind == ActionExec
+	switch {
+	case p.Hooks.Timeout < 0:
 		return refuse("hook-timeout", "%v is less than 0", p.Hooks.Timeout)
+	case p.Hooks.Timeout > 0 && !hooks:
+		return refuse("hook-timeout", "is of no use without before-restart, after-stop, after-restart or an action exec")
+	case p.Evidence.Max > 0 && p.Evidence.Dir == "" && p.Evidence.CoreDir == "":
+		return refuse("evidence-max", "is of no use without evidence-dir or core-dir")
+	case p.Evidence.Pause > 0 && p.Evidence.Signal == "":
+		return refuse("evidence-pause", "is of no use without evidence-signal")
 	}
 	return p, p.Evidence.validate()
 }

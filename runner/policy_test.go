@@ -796,7 +796,11 @@ func TestBadPolicies(t *testing.T) {
 		{runner.Policy{Jitter: -1}, "jitter: -1ns is less than 0"},
 		{runner.Policy{RestartLimit: runner.RestartLimit{Restarts: 5}}, "restart-limit: 0s is not more than 0"},
 		{runner.Policy{RestartLimit: runner.RestartLimit{Within: time.Hour}}, "restart-limit: 0 restarts are not between 1 and 1000"},
-		{runner.Policy{RestartLimitThen: "x"}, `restart-limit-then: "x" is none of stop, alert, ignore`},
+		{runner.Policy{RestartLimitThen: "stop"}, "restart-limit-then: is of no use without restart-limit"},
+		{runner.Policy{Hooks: runner.Hooks{Timeout: 1}}, "hook-timeout: is of no use without before-restart, after-stop, after-restart or an action exec"},
+		{runner.Policy{Evidence: runner.Evidence{Max: 1}}, "evidence-max: is of no use without evidence-dir or core-dir"},
+		{runner.Policy{Evidence: runner.Evidence{Pause: 1}}, "evidence-pause: is of no use without evidence-signal"},
+		{runner.Policy{RestartLimitThen: "x", RestartLimit: runner.RestartLimit{Restarts: 1, Within: 1}}, `restart-limit-then: "x" is none of stop, alert, ignore`},
 		{runner.Policy{Backoff: runner.Backoff{Factor: 2}}, "backoff: the first pause, 0s, is not more than 0"},
 		{runner.Policy{Backoff: runner.Backoff{Initial: 1, Factor: 0.5}}, "backoff: the factor, 0.5, is not between 1 and 100"},
 		{runner.Policy{Backoff: runner.Backoff{Initial: 2, Max: 1}}, "backoff: the longest pause, 1ns, is shorter than the first, 2ns"},
@@ -830,4 +834,252 @@ func TestBadPolicies(t *testing.T) {
 			t.Errorf("it said %q", stdout)
 		}
 	}
+}
+
+// TestPanicCountsAll has three of four workers hang, so that their checks of one
+// round are not over when the next ones begin: there is one trial at a time.
+func TestPanicCountsAll(t *testing.T) {
+	check := func(ctx context.Context, p supervisor.Process) checks.Result {
+		if p.Name == "p3" {
+			return checks.Pass()
+		}
+		select {
+		case <-time.After(7 * time.Second):
+		case <-ctx.Done():
+		}
+		return checks.Fail(errors.New("it hangs"))
+	}
+	inBubble(t, check, many(4), with(runner.Policy{PanicThreshold: 50}), func(b *bench) {
+		s := b.watch()
+		b.ticks(35 * time.Second)
+		if got := s.count(); got != 1 {
+			b.t.Errorf("%d restarts in 35 s, want one trial", got)
+		}
+		b.wantNotInLog("no longer so many fail")
+		b.ticks(10 * time.Minute)
+		if got := s.count(); got < 3 || got > 8 {
+			b.t.Errorf("%d restarts in ten minutes, want some trials", got)
+		}
+	})
+}
+
+// TestTrialDoesNotEndThePanic has a panic hang on one process, which is the trial.
+func TestTrialDoesNotEndThePanic(t *testing.T) {
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.Name == "p0" {
+			return checks.Pass()
+		}
+		return checks.Fail(errors.New("it is broken"))
+	}
+	inBubble(t, check, many(3), with(runner.Policy{PanicThreshold: 50}), func(b *bench) {
+		s := b.watch()
+		b.ticks(30 * time.Second)
+		if got := s.count(); got != 1 {
+			b.t.Errorf("%d restarts, want one trial", got)
+		}
+	})
+}
+
+// TestPanicWithActionStop does not stop a group of which all fail.
+func TestPanicWithActionStop(t *testing.T) {
+	inBubble(t, fail, many(4), with(runner.Policy{PanicThreshold: 50, Action: runner.Action{Kind: runner.ActionStop}}), func(b *bench) {
+		b.ticks(9 * time.Second)
+		b.wantOnce("is stopped for good")
+		b.wantOnce("has not helped: another trial is made after")
+	})
+}
+
+// TestVetoedTrial has the hook say no to one process: the trial is another one then.
+func TestVetoedTrial(t *testing.T) {
+	hook := []string{"sh", "-c", "test $SUPERVISOR_CHECK_NAME != p0 || exit 75"}
+	inBubble(t, fail, many(4), with(runner.Policy{PanicThreshold: 50, Hooks: runner.Hooks{BeforeRestart: hook}}), func(b *bench) {
+		b.ticks(12 * time.Second)
+		b.wantStarts("web:p0", 1)
+		b.wantStarts("web:p1", 2)
+		b.wantStarts("web:p2", 1)
+	})
+}
+
+// TestGroupOfOne does not panic.
+func TestGroupOfOne(t *testing.T) {
+	inBubble(t, fail, many(1), with(runner.Policy{PanicThreshold: 50}), func(b *bench) {
+		b.ticks(9 * time.Second)
+		b.wantStarts("web:p0", 2)
+		b.wantNotInLog("group web")
+	})
+}
+
+// TestDeploy has all processes of a group begin, which takes them a while.
+func TestDeploy(t *testing.T) {
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.Uptime < 8*time.Second {
+			return checks.Fail(errors.New("it begins"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, many(4), with(runner.Policy{PanicThreshold: 50, StartPeriod: time.Minute}), func(b *bench) {
+		b.ticks(time.Minute)
+		b.wantNotInLog("group web")
+	})
+}
+
+// TestPartOfAGroup watches two of ten processes, which both fail: that is not more
+// than half of the group.
+func TestPartOfAGroup(t *testing.T) {
+	inBubble(t, fail, many(10), func(cfg *runner.Config) {
+		cfg.Processes = []string{"web:p0", "web:p1"}
+		cfg.Policy.PanicThreshold = 50
+	}, func(b *bench) {
+		b.tickThenSilence()
+		b.wait(3 * time.Second)
+		b.wantStarts("web:p0", 2)
+		b.wantStarts("web:p1", 2)
+		b.wantNotInLog("group web")
+	})
+}
+
+// TestOperatorStopsDuringEvidence is respected, though the process may end by itself.
+func TestOperatorStopsDuringEvidence(t *testing.T) {
+	inBubble(t, failFirst("a"), web("a"), with(runner.Policy{Evidence: runner.Evidence{Signal: "QUIT", Pause: 6 * time.Second}}), func(b *bench) {
+		b.tickThenSilence()
+		b.wait(3 * time.Second)
+		b.Operator(supervisortest.OperatorStop, "web:a")
+		b.wait(time.Hour)
+		b.wantStarts("web:a", 1)
+		if got := b.Process("web:a").State; got != supervisor.Stopped {
+			b.t.Errorf("it is %v", got)
+		}
+	})
+}
+
+// TestReviveBeginsAnew has a process end once an hour: it was stable in between.
+func TestReviveBeginsAnew(t *testing.T) {
+	policy := runner.Policy{Revive: []supervisor.State{supervisor.Exited}, Backoff: runner.Backoff{Initial: 20 * time.Second, ResetAfter: time.Minute, Max: time.Hour}}
+	inBubble(t, pass, web("a"), with(policy), func(b *bench) {
+		for i := range 5 {
+			b.ticks(time.Hour)
+			b.Exit("web:a", false)
+			b.ticks(10 * time.Second)
+			b.wantStarts("web:a", i+2)
+		}
+		b.Exit("web:a", false) // which is the second one in a minute
+		b.ticks(5 * time.Second)
+		b.wantStarts("web:a", 6)
+		b.ticks(20 * time.Second)
+		b.wantStarts("web:a", 7)
+	})
+}
+
+// TestReviveNeedsNoPlace starts what does not run while others are restarted.
+func TestReviveNeedsNoPlace(t *testing.T) {
+	policy := runner.Policy{Revive: []supervisor.State{supervisor.Exited}, MaxUnavailable: runner.Share{Number: 1}}
+	inBubble(t, failFirst("p0"), []supervisortest.Program{{Group: "web", Name: "p0", StopTakes: 9 * time.Second}, {Group: "web", Name: "p1"}}, with(policy), func(b *bench) {
+		b.Exit("web:p1", false)
+		b.tick()
+		b.wait(5 * time.Second)
+		b.wantStarts("web:p0", 1)
+		b.wantStarts("web:p1", 2)
+	})
+}
+
+// TestStopsForGoodTakePlaces has a policy that stops what fails leave the rest of a
+// group running, also when another listener is asked.
+func TestStopsForGoodTakePlaces(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, many(4), func(c *runner.Config) {
+		c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}
+		cfg = *c
+	}, func(b *bench) {
+		other := supervisortest.NewServer(supervisor.Python) // whose events the other listener gets
+		defer other.Close()
+		cfg.Stdin, cfg.Stdout = other.Listener()
+		cfg.Name = "other"
+		go runner.Run(b.t.Context(), cfg)
+		stopped := func() (all []string) {
+			for i := range 4 {
+				if name := fmt.Sprint("web:p", i); b.Process(name).PID == 0 {
+					all = append(all, name)
+				}
+			}
+			return all
+		}
+		for range 20 {
+			b.tick()
+			other.Tick(5 * time.Second)
+			b.wait(5 * time.Second)
+		}
+		first := stopped()
+		if len(first) != 1 {
+			b.t.Fatalf("stopped are %q, want one", first)
+		}
+		b.Operator(supervisortest.OperatorStart, first[0]) // somebody has mended it, or thinks so
+		for range 5 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		if got := stopped(); len(got) != 1 {
+			b.t.Errorf("stopped are %q, want one", got)
+		}
+	})
+}
+
+// TestUnverifiedTakesAPlace has the listener begin anew while it makes sure that a
+// process works again.
+func TestUnverifiedTakesAPlace(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, many(2), func(c *runner.Config) {
+		c.Policy.MaxUnavailable = runner.Share{Number: 1}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(9 * time.Second)
+		b.again(cfg)
+		b.ticks(10 * time.Second)
+		if got := b.Starts("web:p0") + b.Starts("web:p1"); got != 3 {
+			b.t.Errorf("%d restarts, want one", got-2)
+		}
+		b.ticks(time.Minute)
+		if got := b.Starts("web:p0") + b.Starts("web:p1"); got < 4 {
+			b.t.Errorf("%d restarts, want another one when there was time enough", got-2)
+		}
+	})
+}
+
+// TestStartThatNeverWorksFreesItsPlace has a process that does not come to run.
+func TestStartThatNeverWorksFreesItsPlace(t *testing.T) {
+	programs := many(2)
+	for i := range programs {
+		programs[i].Startup = time.Second / 2
+		programs[i].Fails = func(start int) bool { return start > 1 }
+	}
+	inBubble(t, fail, programs, with(runner.Policy{MaxUnavailable: runner.Share{Number: 1}}), func(b *bench) {
+		b.ticks(50 * time.Second)
+		if p0, p1 := b.Process("web:p0").State, b.Process("web:p1").State; (p0 == supervisor.Running) == (p1 == supervisor.Running) {
+			b.t.Errorf("they are %v and %v, want one to run", p0, p1)
+		}
+		b.ticks(30 * time.Second)
+		b.wantLog("it does not run yet, and others may be restarted meanwhile")
+		if p0, p1 := b.Starts("web:p0"), b.Starts("web:p1"); p0 == 1 || p1 == 1 {
+			b.t.Errorf("they were started %d and %d times, want both to be restarted", p0, p1)
+		}
+	})
+}
+
+// TestDeafCheckAtTheEnd has a check that does not obey hold up nothing while a
+// restart is verified.
+func TestDeafCheckAtTheEnd(t *testing.T) {
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.PID != 1001 {
+			time.Sleep(10 * time.Minute)
+		}
+		return checks.Fail(errors.New("it is broken"))
+	}
+	inBubble(t, check, web("a"), with(runner.Policy{MaxUnavailable: runner.Share{Number: 1}}), func(b *bench) {
+		b.tickThenSilence()
+		b.wait(5 * time.Second)
+		b.stop(errors.New("enough"))
+		if took, _ := b.end(); took > 3*time.Second {
+			b.t.Errorf("it took %v to end", took)
+		}
+		time.Sleep(time.Hour)
+	})
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (r *runner) survey(ctx context.Context) (selection, error) {
 func (r *runner) choose(ctx context.Context) (selection, error) {
 	var processes []supervisor.Process
 	var err error
-	if len(r.selectors) == 1 && r.selectors[0].name != "*" && r.Policy.MaxUnavailable.Percent == 0 {
+	if len(r.selectors) == 1 && r.selectors[0].name != "*" && r.Policy.MaxUnavailable.Percent == 0 && r.Policy.PanicThreshold == 0 {
 		s := r.selectors[0]
 		var p supervisor.Process
 		p, err = r.client.Process(ctx, supervisor.Process{Group: s.group, Name: s.name}.Namespec())
@@ -167,7 +168,8 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endPauses()
-	r.engine.roll(chosen.all, chosen.watched)
+	r.engine.roll(time.Now(), chosen.all, chosen.watched)
+	r.freeKept()
 	present := make(map[string]bool, len(chosen.watched))
 	rounds := make(map[string]*groupRound)
 	for _, p := range chosen.watched {
@@ -188,7 +190,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 			var group *groupRound
 			if r.Policy.PanicThreshold > 0 {
 				if group = rounds[p.Group]; group == nil {
-					group = &groupRound{group: p.Group, failed: make(map[string]int)}
+					group = &groupRound{group: p.Group}
 					rounds[p.Group] = group
 				}
 				group.pending++
@@ -214,8 +216,6 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 type groupRound struct {
 	group   string
 	pending int // processes that are not done
-	looked  int
-	failed  map[string]int // by check
 	due     []due
 }
 
@@ -278,41 +278,36 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 // complete it returns all that is due in it. The lock is held.
 func (r *runner) report(g *groupRound, p supervisor.Process, found examination) []due {
 	g.pending--
-	if found.looked {
-		g.looked++
-	}
-	for _, check := range found.failed {
-		g.failed[check]++
-	}
 	if found.cause != nil {
 		g.due = append(g.due, due{p, *found.cause})
 	}
 	if g.pending > 0 {
 		return nil
 	}
-	began, ended := r.engine.assess(g.group, g.looked, g.failed)
+	began, ended := r.engine.assess(g.group, len(g.due) > 0)
 	if began != nil {
 		r.tellLocked(record.Record{Kind: record.Group, Group: g.group, Check: began.check, Action: record.Panicked, Why: began.String()})
 	}
 	if ended != nil {
 		r.tellLocked(record.Record{Kind: record.Group, Group: g.group, Check: ended.check, Action: record.Calmed})
 	}
-	slices.SortFunc(g.due, func(a, b due) int { return strings.Compare(a.process.Namespec(), b.process.Namespec()) })
+	slices.SortFunc(g.due, func(a, b due) int { // those first that have not been tried, or longest ago
+		one, other := a.process.Namespec(), b.process.Namespec()
+		return cmp.Or(r.engine.known(one).tried.Compare(r.engine.known(other).tried), strings.Compare(one, other))
+	})
 	return g.due
 }
 
 // examination is what the checks of a process come to.
 type examination struct {
-	looked bool
-	failed []string // the checks that found it unhealthy, and whose failures count
-	cause  *cause   // why something is to be done about it; nil when nothing is
-	well   bool     // no check failed
+	cause *cause // why something is to be done about it; nil when nothing is
+	well  bool   // no check failed
 }
 
 // examine runs the checks of p up to one that says that something is to be done
 // about it.
 func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
-	found := examination{looked: true, well: true}
+	found := examination{well: true}
 	for _, c := range r.Checks {
 		begun := time.Now()
 		result := r.look(ctx, c, p)
@@ -322,9 +317,6 @@ func (r *runner) examine(ctx context.Context, p supervisor.Process) examination 
 		j := r.note(p, c.Name(), result, time.Since(begun), true)
 		if result.Status == checks.Unhealthy {
 			found.well = false
-		}
-		if j.counts {
-			found.failed = append(found.failed, c.Name())
 		}
 		if j.due {
 			found.cause = &cause{c.Name(), why(result)}

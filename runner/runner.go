@@ -115,6 +115,7 @@ type runner struct {
 	mu        sync.Mutex
 	busy      map[string]int // rounds that processes have been in whose checks go on
 	engine    *engine
+	kept      map[string]func()           // gives back the places of processes that are stopped for good
 	evidence  map[string]*record.Evidence // that was collected and not yet told, by namespec
 	wakes     map[string]*time.Timer      // when processes that are held are looked at again
 	findings  map[finding]*verdict        // newest, by process and check
@@ -174,6 +175,7 @@ func newRunner(cfg Config) (*runner, error) {
 		surveying: make(chan struct{}, 1),
 		busy:      make(map[string]int),
 		engine:    newEngine(cfg.Policy),
+		kept:      make(map[string]func()),
 		evidence:  make(map[string]*record.Evidence),
 		wakes:     make(map[string]*time.Timer),
 		findings:  make(map[finding]*verdict),
@@ -283,7 +285,7 @@ func (r *runner) introduce() {
 	}
 	does := r.Policy.describe()
 	if r.DryRun {
-		does = "is a dry run and restarts nothing"
+		does = "is a dry run and restarts nothing, where it else " + does
 	}
 	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s",
 		r.watches(), strings.Join(names, ", "), r.client.Address(), r.Concurrency, does))

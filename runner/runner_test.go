@@ -277,7 +277,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			b.tick()
 			b.wait(2 * time.Second)
 			if most != tt.want || runs != tt.processes {
-				t.Errorf("%d processes were checked, %d at once, want %d and %d", runs, most, tt.processes, tt.want)
+				t.Errorf("%d processes were checked, %d at once, want %d and %d; the log\n%s", runs, most, tt.processes, tt.want, b.log)
 			}
 			b.wantLog(fmt.Sprintf("up to %d processes at once", tt.want))
 		})

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
 // saved is what outlives a listener: what it counts, and what it was told by
@@ -31,7 +34,19 @@ type savedProcess struct {
 const savedSuffix = ".counters.v1.json"
 
 // ownName is what tells this listener from others under the same supervisord.
-func (r *runner) ownName() string { return cmp.Or(r.self, r.Name, "listener") }
+// supervisord tells which that is, but for the Go one: then it is the name that it
+// was given, and what it watches, since names are copied.
+func (r *runner) ownName() string {
+	if r.self != "" {
+		return r.self
+	}
+	text := r.watches()
+	for _, c := range r.Checks {
+		text += "\x00" + c.Name()
+	}
+	sum := sha256.Sum256([]byte(text))
+	return fmt.Sprintf("%s-%x", cmp.Or(r.Name, "listener"), sum[:4])
+}
 
 // save writes down what must outlive this listener, where there is any. The lock
 // is held.
@@ -101,6 +116,10 @@ func (r *runner) load() {
 	now := time.Now()
 	for namespec, p := range state.Processes {
 		s := r.engine.known(namespec)
+		s.process.Group, s.process.Name = supervisor.SplitNamespec(namespec)
+		if p.Owed && r.verifies() {
+			s.acting = true // until that is concluded
+		}
 		s.level, s.stopped, s.owed, s.lastAct = p.Level, p.Stopped, p.Owed, earlier(p.LastAct, now)
 		for _, at := range p.Acts {
 			s.acts = append(s.acts, earlier(at, now))

@@ -207,6 +207,7 @@ func (r *Restarter) Restart(ctx context.Context, p Process, plan Plan) (Process,
 		Started:  p.Started.Unix(),
 		At:       now.Now.Unix(),
 		StopWait: int((stopWait + plan.MayEnd) / time.Second),
+		Before:   plan.Before != nil,
 		Daemon:   daemon,
 		Boot:     r.boot,
 	}}
@@ -339,9 +340,10 @@ func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Pr
 // Place takes one of so many places that a group has for processes which are
 // down through us, for as long as until free is called, or this process ends. All
 // listeners that share the journal share them. Restarts that a killed listener
-// has left take places, too. The error is ErrBusy when there is none.
-func (r *Restarter) Place(p Process, most int) (free func(), err error) {
-	return r.journal.place(p.Group, p.Namespec(), most)
+// has left take places, too, for as long as a restart takes at most. The error is
+// ErrBusy when there is none.
+func (r *Restarter) Place(p Process, most int, takes time.Duration) (free func(), err error) {
+	return r.journal.place(p.Group, p.Namespec(), most, takes)
 }
 
 // File returns the path for a file of ours about this supervisord, which is called
@@ -558,15 +560,16 @@ func (w *work) afterBefore(ctx context.Context, stopWait time.Duration) (Process
 	switch {
 	case err != nil:
 		return Process{}, err
-	case ended && w.plan.MayEnd > 0:
-		w.sent = true
+	case ended && w.plan.MayEnd > 0 && (w.isGo() || p.State != Stopped && p.State != Stopping):
+		w.sent, w.Before = true, false
+		w.plan.tell(Step{Process: w.before, Name: StepStopping})
 		return w.start(ctx)
-	case ended:
+	case ended: // by somebody, if it is STOPPED
 		return Process{}, &ChangedError{p}
 	case w.ending.Err() != nil:
 		return Process{}, context.Cause(w.ending)
 	}
-	w.At, w.StopWait = p.Now.Unix(), int(stopWait/time.Second)
+	w.At, w.StopWait, w.Before = p.Now.Unix(), int(stopWait/time.Second), false
 	if err := w.journal.write(w.intent); err != nil {
 		return Process{}, err
 	}
@@ -729,6 +732,8 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 			continue
 		case w.met(p) && (p.State == Running || p.State == Starting) && time.Since(begun) <= inFlight:
 			continue // the stop may be on its way to this run
+		case w.Before && !w.isGo() && (p.State == Stopped || p.State == Stopping):
+			return Process{}, &ChangedError{p} // we had not come to that
 		case w.stoppedBy(p), w.sameRun(p) && (w.Starting || w.Stopping), w.Starting && w.failedToStart(p):
 			if p.PID == 0 && w.met(p) {
 				w.adopt(p) // else start takes it for what somebody else has stopped

@@ -116,6 +116,7 @@ type intent struct {
 	At       int64  `json:"at"`                 // supervisord's clock when the restart began
 	StopWait int    `json:"stop_wait"`          // seconds until supervisord kills the process
 	Stopping bool   `json:"stopping,omitempty"` // our stop was seen to have its effect on that run or, by the Go supervisord, accepted
+	Before   bool   `json:"before,omitempty"`   // supervisord has not been told to stop it yet, but it may end by itself
 	Starting bool   `json:"starting"`           // it has stopped, and is being started
 	Daemon   int    `json:"supervisord_pid"`    // of the supervisord that ran it
 	Boot     string `json:"boot_id,omitempty"`  // of the system, where it has one
@@ -220,8 +221,8 @@ func lockFile(path string) (release func(), err error) {
 
 // place takes one of the places of a group that listeners share, for a process. A
 // process that has an intent counts even if nobody has its place any more, because
-// its listener was killed.
-func (j *journal) place(group, namespec string, most int) (release func(), err error) {
+// its listener was killed, but not for longer than it may take.
+func (j *journal) place(group, namespec string, most int, takes time.Duration) (release func(), err error) {
 	others := make(map[string]bool)
 	for n := range most {
 		path := filepath.Join(j.dir, fmt.Sprintf("%s.%d%s", fileName(group), n, placeSuffix))
@@ -244,7 +245,7 @@ func (j *journal) place(group, namespec string, most int) (release func(), err e
 	}
 	intents, _ := j.list()
 	for _, i := range intents {
-		if i.Group == group && i.namespec() != namespec {
+		if i.Group == group && i.namespec() != namespec && time.Since(instant(i.At)) < takes {
 			others[i.namespec()] = true
 		}
 	}

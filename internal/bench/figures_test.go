@@ -41,6 +41,13 @@ func (f *figures) compared(what string, ours, bare time.Duration, most float64) 
 	f.row(what, fmt.Sprintf("%s, %.2f times", short(ours), ratio), short(bare), ratio, most, fmt.Sprintf("%v times", most))
 }
 
+// beyond adds a figure that may be so much more than what there is without work,
+// on a machine that is never quite idle.
+func (f *figures) beyond(what string, ours, bare, most time.Duration) {
+	f.t.Helper()
+	f.row(what, short(ours), short(bare), max(ours-bare, 1).Seconds(), most.Seconds(), fmt.Sprintf("%v more than bare", most))
+}
+
 // unlimited adds a figure that has no target.
 func (f *figures) unlimited(what string, ours, bare time.Duration) {
 	f.t.Helper()

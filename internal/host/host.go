@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -213,7 +212,7 @@ func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writ
 	if err := errors.Join(failures...); err != nil {
 		return err
 	}
-	if concerned == 0 && request.Selector != "*" && !strings.HasSuffix(request.Selector, "*") {
+	if concerned == 0 && request.Selector != "*" {
 		return nothingError{fmt.Errorf("no listener watches %q", request.Selector)}
 	}
 	return nil

@@ -73,7 +73,7 @@ func each(dir string, do func(name string)) string {
 	if err != nil {
 		return err.Error() + "\n"
 	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int { return len(a.Name()) - len(b.Name()) })
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int { return len(a.Name()) - len(b.Name()) })
 	for _, entry := range entries[:min(len(entries), describeMost)] {
 		do(entry.Name())
 	}

@@ -13,6 +13,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -336,6 +337,9 @@ func (s *Server) start(p *process) error {
 // newPID returns the process id of the next run of p.
 func (s *Server) newPID(p *process) int {
 	s.lastPID++
+	if s.lastPID == os.Getpid() { // which a listener would take for itself
+		s.lastPID++
+	}
 	if p.Spawn != nil {
 		return p.Spawn()
 	}
