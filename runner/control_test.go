@@ -178,6 +178,25 @@ func TestResumeAndReset(t *testing.T) {
 	})
 }
 
+// TestResetDuringPanic allows another trial at once.
+func TestResetDuringPanic(t *testing.T) {
+	talk(t, Policy{PanicThreshold: 50, Backoff: Backoff{Initial: time.Hour, Max: time.Hour}}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
+		for range 10 {
+			tick()
+		}
+		if a, b := srv.Starts("web:a"), srv.Starts("web:b"); a+b != 3 {
+			t.Fatalf("%d restarts, want one trial", a+b-2)
+		}
+		r.answer(t.Context(), control.Request{Command: control.Reset, Selector: "*"})
+		for range 2 {
+			tick()
+		}
+		if a, b := srv.Starts("web:a"), srv.Starts("web:b"); a+b != 4 {
+			t.Errorf("%d restarts after reset, want another trial", a+b-2)
+		}
+	})
+}
+
 func TestBadRequests(t *testing.T) {
 	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, _ func()) {
 		for _, tt := range []struct {
