@@ -178,6 +178,7 @@ func TestDecisionsAreInTheLog(t *testing.T) {
 			return checks.Pass()
 		}
 		var told []string
+		stops := make(map[string]int) // that supervisord was asked for
 		info := new(buffer)
 		inBubble(t, check, many(5), func(cfg *runner.Config) {
 			cfg.Policy = policy
@@ -197,6 +198,11 @@ func TestDecisionsAreInTheLog(t *testing.T) {
 			}
 			b.stop(errors.New("enough"))
 			b.end()
+			for _, c := range b.Calls() {
+				if c.Method == "supervisor.stopProcess" {
+					stops[c.Args[0]]++
+				}
+			}
 		})
 		var read []string
 		for _, m := range line.FindAllStringSubmatch(info.String(), -1) {
@@ -205,11 +211,19 @@ func TestDecisionsAreInTheLog(t *testing.T) {
 				if f := s.says.FindStringSubmatch(text); f != nil {
 					read = append(read, fmt.Sprintf("%s %s %s", s.action, f[1], f[2]))
 					seen[s.action]++
+					if s.action == record.Stopping {
+						stops[f[1]]--
+					}
 				}
 			}
 		}
 		if diff := cmp.Diff(told, read); diff != "" {
 			t.Fatalf("seed %d: the lines say otherwise (-decided +read)\n%s", seed, diff)
+		}
+		for namespec, more := range stops {
+			if more != 0 {
+				t.Errorf("seed %d: supervisord was told to stop %s %d times more than the lines say", seed, namespec, more)
+			}
 		}
 	}
 	for _, s := range sentences {

@@ -1023,6 +1023,29 @@ func TestStopsForGoodTakePlaces(t *testing.T) {
 	})
 }
 
+// TestStopsForGoodOutliveTheListener has the listener begin anew after it has stopped
+// one process.
+func TestStopsForGoodOutliveTheListener(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, many(3), func(c *runner.Config) {
+		c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(9 * time.Second)
+		b.again(cfg)
+		b.ticks(time.Minute)
+		down := 0
+		for i := range 3 {
+			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
+				down++
+			}
+		}
+		if down != 1 {
+			b.t.Errorf("%d are stopped, want one; the log\n%s", down, b.log)
+		}
+	})
+}
+
 // TestUnverifiedTakesAPlace has the listener begin anew while it makes sure that a
 // process works again.
 func TestUnverifiedTakesAPlace(t *testing.T) {
