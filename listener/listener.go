@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -366,7 +367,8 @@ func (l *Listener) refuse(e Event) string {
 			return Repeated
 		}
 		delete(l.seen, l.order[l.oldest])
-		l.seen[e.Serial], l.order[l.oldest] = true, e.Serial
+		serial := strings.Clone(e.Serial) // without the header that it is part of
+		l.seen[serial], l.order[l.oldest] = true, serial
 		l.oldest = (l.oldest + 1) % remembered
 	}
 	if isTick && l.cfg.Now().Sub(when) > period {
