@@ -508,7 +508,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		if p.State == Running { // else a stop that was accepted has its effect late
 			refusal = w.client.Stop(ctx, w.namespec())
 		}
-		if IsFault(refusal, FaultShutdownState) {
+		if IsFault(refusal, FaultShutdownState) && !w.accepted { // else a stop may still have its effect
 			return Process{}, ErrShuttingDown
 		}
 		w.accepted = w.accepted || refusal == nil

@@ -882,6 +882,27 @@ func TestToldToEndAfterAnAcceptedStop(t *testing.T) {
 	})
 }
 
+// TestShutdownAfterLateStop has supervisord accept a stop, say that it is shutting
+// down when it is told once more, and stop the process after all.
+func TestShutdownAfterLateStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{StartTakes: time.Second})
+		time.Sleep(2 * time.Second)
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			switch {
+			case c.Method != "supervisor.stopProcess":
+			case c.Number == 1:
+				time.AfterFunc(3*time.Second, func() { b.Operator(supervisortest.OperatorStop, worker) })
+				return accepted
+			default:
+				return supervisortest.Fate{Fault: &supervisor.Fault{Code: supervisor.FaultShutdownState, Text: "SHUTDOWN_STATE"}}
+			}
+			return supervisortest.Fate{}
+		})
+		b.wantRestarted()
+	})
+}
+
 // TestQuietStopOfAnother has a listener told to end, or killed, while the Go
 // supervisord 0.7 stops a process, and another take that up.
 func TestQuietStopOfAnother(t *testing.T) {
