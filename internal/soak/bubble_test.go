@@ -335,7 +335,7 @@ func (f figures) compare(t *testing.T, before figures) {
 	}
 	t.Logf("of ours %d bytes of memory, %d goroutines, %d files; were %d, %d, %d",
 		all, f.goroutines, f.files, was, before.goroutines, before.files)
-	const slack = 32 << 10
+	const slack = 48 << 10
 	if all > was+slack {
 		t.Errorf("%d bytes of memory, were %d:\n%s", all, was, strings.Join(grown, "\n"))
 	}
