@@ -29,17 +29,7 @@ func TestExampleConfiguration(t *testing.T) {
 	})
 	config = strings.ReplaceAll(config, "\n                            ;", "\n;")
 	underEach(t, config, func(h *host) {
-		var err error
-		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		processes, err := h.client.Processes(h.t.Context())
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		web := slices.IndexFunc(processes, func(p supervisor.Process) bool { return p.Group == "web" })
-		worker := processes[web].Namespec()
+		worker := h.logIn()[0].Namespec()
 		before := h.running(worker)
 		h.spoil(before.PID)
 		h.restarted(before, 40*time.Second)
@@ -68,16 +58,7 @@ func TestCompositeExample(t *testing.T) {
 		{`"num_retries": 2`, `"num_retries": 0`},
 	})
 	underEach(t, config, func(h *host) {
-		var err error
-		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		processes, err := h.client.Processes(h.t.Context())
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		web := slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
+		web := h.logIn()
 		if len(web) != 3 {
 			h.t.Fatalf("there are %d workers, want 3", len(web))
 		}
@@ -100,6 +81,22 @@ func TestCompositeExample(t *testing.T) {
 			}
 		}
 	})
+}
+
+// logIn has the test ask supervisord with the login of the examples, and returns
+// their workers.
+func (h *host) logIn() []supervisor.Process {
+	h.t.Helper()
+	var err error
+	h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	processes, err := h.client.Processes(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
 }
 
 // example returns the supervisord.conf of an example, with changes to it.
@@ -143,16 +140,7 @@ func TestPolicyExample(t *testing.T) {
 		{"/var/log/evidence", "%(here)s/evidence --state-dir %(here)s/state"},
 	})
 	underEach(t, config, func(h *host) {
-		var err error
-		h.client, err = supervisor.NewClient(supervisor.Config{URL: h.URL, Username: "listener", Password: "change-me"})
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		processes, err := h.client.Processes(h.t.Context())
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		web := slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
+		web := h.logIn()
 		worker := h.running(web[0].Namespec())
 		h.says(regexp.QuoteMeta(worker.Namespec())+` +RUNNING +web_http +http +healthy +0 of 3 +0 of 5/10m +- +nothing: no check fails`, "explain")
 		h.spoil(worker.PID, status)
