@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,7 +40,11 @@ const (
 
 	// longestPeriod is the period that is assumed before the first tick.
 	longestPeriod = time.Hour
+
+	readSize = 4096
 )
+
+var longAgo = time.Unix(1, 0)
 
 // ErrSilent is what Next returns when no tick came for three periods of the
 // longest tick seen (before the first one: of an hour). A shorter one may have
@@ -55,7 +61,10 @@ const (
 
 // Config configures a Listener.
 type Config struct {
-	In  io.Reader // supervisord's side of the conversation
+	// In is supervisord's side of the conversation. Where it has read deadlines, as
+	// pipes and connections do, they are the Listener's to set, and an event is
+	// answered a little sooner: by who has read it.
+	In  io.Reader
 	Out io.Writer // ours; nothing else may write there
 
 	// Skipped, if set, is called for each event that Next answers but does not
@@ -70,10 +79,8 @@ type Config struct {
 // methods are for one goroutine.
 type Listener struct {
 	cfg    Config
-	chunks chan []byte
-	end    error           // of the input, once chunks is closed
-	over   context.Context // done when nobody waits for chunks any more
-	finish context.CancelFunc
+	in     deadlineReader
+	finish func() // lets go of in
 	buf    []byte
 
 	begun  bool
@@ -97,42 +104,15 @@ const (
 	octets
 )
 
-// New returns a Listener and begins to read from cfg.In, until its end or that
-// of the conversation.
+// New returns a Listener, which reads from cfg.In until its end or that of the
+// conversation.
 func New(cfg Config) *Listener {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	l := &Listener{
-		cfg:      cfg,
-		chunks:   make(chan []byte),
-		seen:     make(map[string]bool),
-		lastTick: time.Now(),
-	}
-	l.over, l.finish = context.WithCancel(context.Background())
-	go l.read()
+	l := &Listener{cfg: cfg, seen: make(map[string]bool), lastTick: time.Now()}
+	l.in, l.finish = withDeadline(cfg.In)
 	return l
-}
-
-// read makes the input something one can wait for with a limit.
-func (l *Listener) read() {
-	defer close(l.chunks)
-	for {
-		chunk := make([]byte, 4096)
-		n, err := l.cfg.In.Read(chunk)
-		if n > 0 {
-			select {
-			case l.chunks <- chunk[:n]:
-			case <-l.over.Done():
-				l.end = l.over.Err()
-				return
-			}
-		}
-		if err != nil {
-			l.end = err
-			return
-		}
-	}
 }
 
 // Next waits for an event, answers it, says READY for the one after it, and
@@ -320,30 +300,27 @@ func (l *Listener) fill(ctx context.Context, n int, limit time.Duration) error {
 	if len(l.buf) >= n {
 		return nil
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	deadline := time.Now().Add(limit)
+	defer context.AfterFunc(ctx, func() { l.in.SetReadDeadline(longAgo) })()
 	for len(l.buf) < n {
-		var chunk []byte
-		var ok bool
-		select {
-		case chunk, ok = <-l.chunks:
-		case <-ctx.Done():
+		l.in.SetReadDeadline(deadline)
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
-		case <-timer.C:
-			select {
-			case chunk, ok = <-l.chunks: // both were ready: this program did not run for a while
-				timer.Reset(tailWait)
-			default:
-				return errWait
-			}
 		}
-		switch {
-		case ok:
-			l.buf = append(l.buf, chunk...)
-		case l.end == io.EOF:
+		l.buf = slices.Grow(l.buf, readSize)
+		got, err := l.in.Read(l.buf[len(l.buf):][:readSize])
+		l.buf = l.buf[:len(l.buf)+got]
+		switch late := time.Since(deadline); {
+		case got > 0, err == nil, ctx.Err() != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && late < 0: // a ctx of before has ended
+		case errors.Is(err, os.ErrDeadlineExceeded) && late < tailWait:
+			return errWait
+		case errors.Is(err, os.ErrDeadlineExceeded): // this program did not run for a while: it may be there
+			deadline = time.Now().Add(tailWait)
+		case err == io.EOF:
 			return io.EOF
 		default:
-			return fmt.Errorf("read supervisord's events: %w", l.end)
+			return fmt.Errorf("read supervisord's events: %w", err)
 		}
 	}
 	return nil

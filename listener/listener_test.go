@@ -521,6 +521,19 @@ func TestSerialsAreForgottenAfterAThousand(t *testing.T) {
 	}
 }
 
+func TestThisProgramDidNotRunForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := listen(t, Config{}, tick(1, 5), 4*time.Hour, event(2, "PROCESS_STATE_EXITED", ""))
+		if _, err := l.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour)
+		if e, err := l.Next(t.Context()); err != nil || e.Serial != "2" {
+			t.Errorf("serial %q, error %v, want the event that was there", e.Serial, err)
+		}
+	})
+}
+
 func TestSilence(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -38,5 +38,9 @@ func private(fd int, name string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep descriptor %d for %s: %w", fd, name, err)
 	}
+	var stat unix.Stat_t
+	if fd == unix.Stdin && unix.Fstat(private, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFIFO {
+		unix.SetNonblock(private, true) // nobody else reads from that pipe; a terminal is the shell's too
+	}
 	return os.NewFile(uintptr(private), name), nil
 }

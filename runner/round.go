@@ -25,6 +25,10 @@ type verdict struct {
 	told   recurring // of what is not healthy
 }
 
+// courtesy is how long supervisord has to read the answer to a tick before a
+// round begins to use the processors.
+const courtesy = time.Millisecond
+
 // round looks at all watched processes once, without waiting for the end of it.
 // When the round before still waits for supervisord's list, there is none.
 func (r *runner) round(ctx context.Context) {
@@ -36,6 +40,9 @@ func (r *runner) round(ctx context.Context) {
 	}
 	r.listing = true
 	r.checking.Go(func() {
+		if r.onStdio {
+			time.Sleep(courtesy)
+		}
 		chosen, err := r.survey(ctx)
 		r.mu.Lock()
 		r.listing = false
