@@ -18,6 +18,7 @@ import (
 
 	"github.com/kolo/xmlrpc"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/internal/httpcheck"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -230,7 +231,7 @@ func (f *XMLRPCFault) Error() string { return fmt.Sprintf("fault %d: %.200q", f.
 // It does not go through kolo/xmlrpc, which takes half a document for a whole
 // one, "<fault>" in a comment for a fault and "<fault >" for none.
 func judgeMethodResponse(body []byte, whole bool) error {
-	document := io.Reader(bytes.NewReader(legalXML(body)))
+	document := io.Reader(bytes.NewReader(foreign.XML(bytes.TrimPrefix(body, []byte("\uFEFF")))))
 	if !whole {
 		document = io.MultiReader(document, cutOff{})
 	}
@@ -268,18 +269,6 @@ var errCutOff = fmt.Errorf("it is longer than %d bytes, and so far neither a res
 type cutOff struct{}
 
 func (cutOff) Read([]byte) (int, error) { return 0, errCutOff }
-
-// legalXML replaces what XML 1.0 does not allow in a document, such as the
-// control characters that supervisord sends in the tail of a log. What was in
-// another encoding than UTF-8 keeps its ASCII, that is its structure.
-func legalXML(body []byte) []byte {
-	return bytes.Map(func(r rune) rune {
-		if r >= 0x20 && r != 0xFFFE && r != 0xFFFF || r == '\t' || r == '\n' || r == '\r' {
-			return r
-		}
-		return '\uFFFD'
-	}, bytes.TrimPrefix(body, []byte("\uFEFF")))
-}
 
 func notXMLRPC(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", supervisor.ErrNotXMLRPC, fmt.Errorf(format, args...))

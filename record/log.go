@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -91,6 +92,7 @@ func groupSentence(r Record) (slog.Level, string) {
 
 func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	cause := fmt.Sprintf("%s: %s", r.Check, r.Reason)
+	wanted := cmp.Or(r.Wanted, "restarted")
 	switch r.Action {
 	case Stopping:
 		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
@@ -121,17 +123,17 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	case LeftOpen:
 		return slog.LevelWarn, fmt.Sprintf("%s is left in the middle of its restart: %s", r.Process, r.Reason)
 	case Failed:
-		return slog.LevelError, fmt.Sprintf("%s not restarted: %s", r.Process, r.Reason)
+		return slog.LevelError, fmt.Sprintf("%s not %s: %s", r.Process, wanted, r.Reason)
 	case DryRun:
-		return slog.LevelWarn, fmt.Sprintf("%s would be restarted (pid %d), but this is a dry run: %s", r.Process, r.PID, cause)
+		return slog.LevelWarn, fmt.Sprintf("%s would be %s (pid %d), but this is a dry run: %s%s", r.Process, wanted, r.PID, cause, inBrackets(r.Why))
 	case Held:
-		return slog.LevelWarn, fmt.Sprintf("%s not restarted now: %s: %s", r.Process, r.Why, cause)
+		return slog.LevelWarn, fmt.Sprintf("%s not %s now: %s: %s", r.Process, wanted, r.Why, cause)
 	case GivenUp:
 		return slog.LevelError, fmt.Sprintf("%s GIVEN UP: %s: %s", r.Process, r.Why, cause)
 	case Ignored:
 		return slog.LevelWarn, fmt.Sprintf("%s GIVEN UP: %s: %s", r.Process, r.Why, cause)
 	case Vetoed:
-		return slog.LevelWarn, fmt.Sprintf("%s not restarted now: the hook before it says no: %s", r.Process, cause)
+		return slog.LevelWarn, fmt.Sprintf("%s not %s now: the hook before it says no: %s", r.Process, wanted, cause)
 	case Hooked:
 		return slog.LevelError, fmt.Sprintf("%s: %s", r.Process, r.Why)
 	case Alerted:
@@ -149,5 +151,5 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	case Shutdown:
 		return slog.LevelError, fmt.Sprintf("%s fails: supervisord is told to end: %s", r.Process, cause)
 	}
-	return slog.LevelInfo, fmt.Sprintf("%s not restarted: %s", r.Process, r.Reason)
+	return slog.LevelInfo, fmt.Sprintf("%s not %s: %s", r.Process, wanted, r.Reason)
 }

@@ -74,6 +74,7 @@ type Record struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"` // unit in the key: "latency_seconds"
 
 	Action   string    `json:"action,omitempty"`
+	Wanted   string    `json:"wanted,omitempty"` // of Held, Skipped, Failed, Vetoed and DryRun: what should be done, "stopped"; "" means "restarted"
 	NewPID   int       `json:"new_pid,omitempty"`
 	Why      string    `json:"why,omitempty"`      // of an action: what its description says
 	Until    time.Time `json:"until,omitzero"`     // of Held and GivenUp: when it is looked at again; zero when that depends on others

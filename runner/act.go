@@ -48,12 +48,13 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		rec.Action = record.Alerted
 		r.mu.Lock()
 		if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() {
-			rec.Action, rec.Why = record.Held, "paused until "+clock(until)
+			rec.Action, rec.Why, rec.Wanted = record.Held, "paused until "+clock(until), r.wanted(p, decision{})
 		}
 		r.mu.Unlock()
 		r.tellOnce(rec)
 		return
 	}
+	rec.Wanted = r.wanted(p, decision{})
 	if !r.DryRun {
 		if _, err := r.open(ctx); err != nil { // which also brings what is remembered of former restarts
 			r.tellNotDone(ctx, rec, err)
@@ -65,9 +66,13 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		r.engine.subject(p)
 	}
 	d := r.engine.decide(time.Now(), rec.Process)
+	rec.Wanted = r.wanted(p, d)
 	var free func()
 	var err error
-	if d.act && !r.DryRun {
+	switch {
+	case d.act && r.DryRun && !d.stop:
+		r.engine.pretend(time.Now(), rec.Process)
+	case d.act && !r.DryRun:
 		if free, err = r.takePlace(&d, p); d.act && err == nil && !r.ending {
 			r.engine.reserve(time.Now(), rec.Process)
 			r.acting.Go(func() { r.act(ctx, p, c, d, free) })
@@ -81,7 +86,7 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	case err != nil:
 		r.tellNotDone(ctx, rec, err)
 	case d.act && r.DryRun:
-		rec.Action = record.DryRun
+		rec.Action, rec.Why = record.DryRun, d.why
 		r.tellOnce(rec)
 	case d.act, d.held == heldByAction:
 	case d.held == heldByLimit:
@@ -97,6 +102,17 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		r.tellOnce(rec)
 		r.wakeAt(ctx, rec.Process, d.next)
 	}
+}
+
+// wanted says in a word or two what is to become of p.
+func (r *runner) wanted(p supervisor.Process, d decision) string {
+	switch {
+	case d.stop:
+		return "stopped"
+	case p.PID == 0:
+		return "started"
+	}
+	return r.Policy.Action.done()
 }
 
 // takePlace takes a place in the group of p, of those that all listeners of this
@@ -202,6 +218,7 @@ func (r *runner) passOn(ctx context.Context, group string) {
 // act does what is to be done about p.
 func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decision, free func()) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
+	wanted := r.wanted(p, d)
 	if d.trial {
 		rec.Why = "a trial"
 	}
@@ -232,6 +249,7 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	}
 	r.mu.Unlock()
 	if err != nil {
+		rec.Wanted = wanted
 		r.tellNotDone(ctx, rec, err)
 	}
 	if ctx.Err() != nil {
@@ -288,11 +306,11 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 		return r.afterwards(ctx, after, rec, begun, err)
 	}
 	err = restarter.Act(ctx, p, func(ctx context.Context) error {
-		r.commit(rec.Process)
+		r.commit(rec.Process, false)
 		return r.other(ctx, p, rec)
 	})
 	if err == nil && r.verifies() {
-		works = r.verify(ctx, p) == nil
+		works = r.verify(ctx, p, rec.Check) == nil
 	}
 	r.mu.Lock()
 	r.engine.acted(time.Now(), rec.Process)
@@ -326,7 +344,7 @@ func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p su
 	rec.Why = d.why
 	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
 		if s.Name == supervisor.StepStopping {
-			r.commit(rec.Process)
+			r.commit(rec.Process, false)
 			rec.Action = record.Halting
 			r.tell(rec)
 			return
@@ -346,14 +364,15 @@ func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p su
 	return nil
 }
 
-// commit counts an act, and writes that down before it happens.
-func (r *runner) commit(namespec string) {
+// commit counts an act, and writes that down before it happens. One that begins a
+// restart is to be concluded.
+func (r *runner) commit(namespec string, restart bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.engine.known(namespec)
 	if !s.counted {
 		r.engine.commit(time.Now(), namespec)
-		s.owed = s.owed || r.verifies()
+		s.owed = s.owed || restart && r.verifies()
 		r.save()
 	}
 }
@@ -386,7 +405,7 @@ func (r *runner) verifies() bool {
 
 // concludes verifies that p works, tells, and runs the hook for that.
 func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record.Record, begun time.Time) (works bool) {
-	doubt := r.verify(ctx, p)
+	doubt := r.verify(ctx, p, rec.Check)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -465,14 +484,15 @@ func (r *runner) makeAllGood(ctx context.Context) {
 }
 
 // verify runs the checks of p, which has just been started, until all of them have
-// succeeded, and returns what was wrong when there is no time left.
-func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error) {
+// succeeded, and returns what was wrong when there is no time left. One that does
+// not know says nothing, except the one for which p was started.
+func (r *runner) verify(ctx context.Context, p supervisor.Process, cause string) (doubt error) {
 	if p.PID == 0 {
 		return &supervisor.ChangedError{Now: p}
 	}
 	deadline := time.Now().Add(r.Policy.StartPeriod + verifyTime)
 	for pause := verifyMin; ; pause = min(2*pause, verifyMax) {
-		if doubt = r.succeedsInTime(ctx, p); doubt == nil || ctx.Err() != nil {
+		if doubt = r.succeedsInTime(ctx, p, cause); doubt == nil || ctx.Err() != nil {
 			return doubt
 		}
 		left := time.Until(deadline)
@@ -497,9 +517,9 @@ func (r *runner) verify(ctx context.Context, p supervisor.Process) (doubt error)
 
 // succeedsInTime is succeeds, but does not wait longer for a check that should end
 // than rounds do.
-func (r *runner) succeedsInTime(ctx context.Context, p supervisor.Process) error {
+func (r *runner) succeedsInTime(ctx context.Context, p supervisor.Process, cause string) error {
 	done := make(chan error, 1)
-	go func() { done <- r.succeeds(ctx, p) }()
+	go func() { done <- r.succeeds(ctx, p, cause) }()
 	select {
 	case doubt := <-done:
 		return doubt
@@ -512,9 +532,10 @@ func (r *runner) succeedsInTime(ctx context.Context, p supervisor.Process) error
 	return context.Cause(ctx)
 }
 
-// succeeds runs the checks of p and returns why not all of them are healthy. One
-// that can only tell in later rounds is passed over.
-func (r *runner) succeeds(ctx context.Context, p supervisor.Process) error {
+// succeeds runs the checks of p and returns why one of them is unhealthy, or the
+// one that is the cause not known to be healthy, unless it can only tell in later
+// rounds.
+func (r *runner) succeeds(ctx context.Context, p supervisor.Process, cause string) error {
 	select {
 	case r.limit <- struct{}{}:
 		defer func() { <-r.limit }()
@@ -528,7 +549,8 @@ func (r *runner) succeeds(ctx context.Context, p supervisor.Process) error {
 			return context.Cause(ctx)
 		}
 		r.note(p, c.Name(), result, time.Since(begun), false)
-		if result.Status != checks.Healthy && !errors.Is(result.Err, checks.ErrNotYet) && !errors.Is(result.Err, checks.ErrPending) {
+		later := errors.Is(result.Err, checks.ErrNotYet) || errors.Is(result.Err, checks.ErrPending)
+		if result.Status == checks.Unhealthy && !later || result.Status == checks.Unknown && !later && c.Name() == cause {
 			return fmt.Errorf("%s: %s", c.Name(), why(result))
 		}
 	}
@@ -560,7 +582,7 @@ func (r *runner) tellNotDone(ctx context.Context, rec record.Record, err error) 
 func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Record, begun time.Time) {
 	switch s.Name {
 	case supervisor.StepStopping:
-		r.commit(rec.Process)
+		r.commit(rec.Process, true)
 		rec.Action = record.Stopping
 		r.mu.Lock()
 		if rec.Evidence = r.evidence[rec.Process]; rec.Evidence != nil && rec.Evidence.Folder != "" {
@@ -572,7 +594,7 @@ func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Rec
 		return
 	case supervisor.StepStarting:
 		if rec.PID == 0 && rec.Check != "" { // a process that did not run
-			r.commit(rec.Process)
+			r.commit(rec.Process, true)
 			rec.Action = record.Reviving
 			r.tell(rec)
 			return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -80,7 +81,7 @@ func (r *runner) pause(request control.Request) error {
 	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool { return p.Selector == request.Selector })
 	r.engine.pauses = append(r.engine.pauses, pause{request.Selector, until})
 	r.save()
-	r.Log.Warn(fmt.Sprintf("actions on %s are paused until %s", printable(request.Selector), clock(until)))
+	r.Log.Warn(fmt.Sprintf("actions on %s are paused until %s", foreign.Line(request.Selector, lineLength), clock(until)))
 	return nil
 }
 
@@ -90,7 +91,7 @@ func (r *runner) resume(selector string) []string {
 	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool {
 		ends := selector == "" || selector == "*" || p.Selector == selector
 		if ends {
-			r.Log.Warn(fmt.Sprintf("actions on %s are no longer paused", printable(p.Selector)))
+			r.Log.Warn(fmt.Sprintf("actions on %s are no longer paused", foreign.Line(p.Selector, lineLength)))
 		}
 		return ends
 	})
@@ -104,7 +105,7 @@ func (r *runner) endPauses() {
 	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool {
 		ends := !time.Now().Before(p.Until)
 		if ends {
-			r.Log.Info(fmt.Sprintf("actions on %s are no longer paused: the time is over", printable(p.Selector)))
+			r.Log.Info(fmt.Sprintf("actions on %s are no longer paused: the time is over", foreign.Line(p.Selector, lineLength)))
 		}
 		return ends
 	})
@@ -127,7 +128,7 @@ func (r *runner) reset(selector string) []string {
 		}
 	}
 	r.save()
-	r.Log.Warn(fmt.Sprintf("limits and pauses after restarts begin anew: %s", printable(selector)))
+	r.Log.Warn(fmt.Sprintf("limits and pauses after restarts begin anew: %s", foreign.Line(selector, lineLength)))
 	return r.engine.due("")
 }
 
@@ -182,7 +183,7 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	if l := r.Policy.RestartLimit; l.Restarts > 0 {
 		e.Restarts, e.Limit = len(s.counting(now, l.Within)), l.String()
 	} else {
-		e.Restarts = s.level
+		e.Restarts = s.total
 	}
 	e.Backoff, e.LastRestart = r.Policy.Backoff.pause(s.level).Seconds(), s.lastAct
 	e.Would = r.would(now, p, s)
@@ -209,8 +210,6 @@ func (r *runner) explainRule(namespec, check string, rule *rule) control.Rule {
 
 // would says what would be done about a process now, and why.
 func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
-	act := map[ActionKind]string{ActionRestart: "restarted", ActionAlert: "alerted of", ActionStop: "stopped", ActionSignal: "sent " + r.Policy.Action.Signal,
-		ActionExec: "told to " + strings.Join(r.Policy.Action.Command, " "), ActionShutdown: "the end of supervisord"}[r.Policy.Action.Kind]
 	var failing, unhealthy []string
 	for _, c := range r.Checks {
 		rule := s.rules[c.Name()]
@@ -229,7 +228,7 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 	case s.stopped:
 		return "nothing: we have stopped it for good"
 	case r.revives(p):
-		unhealthy, act = []string{p.State.String()}, "started"
+		unhealthy = []string{p.State.String()}
 	case p.State != supervisor.Running:
 		return "nothing: it is " + p.State.String()
 	case len(unhealthy) == 0 && len(failing) > 0:
@@ -242,7 +241,7 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 	case d.act && d.stop:
 		return fmt.Sprintf("stopped at the next look: %s; %s", why, d.why)
 	case d.act:
-		return fmt.Sprintf("%s at the next look: %s", act, why)
+		return fmt.Sprintf("%s at the next look: %s", r.wanted(p, d), why)
 	}
-	return fmt.Sprintf("held, else %s: %s; %s", act, why, d.why)
+	return fmt.Sprintf("held, else %s: %s; %s", r.wanted(p, d), why, d.why)
 }

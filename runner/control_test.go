@@ -131,6 +131,19 @@ func TestExplain(t *testing.T) {
 	})
 }
 
+// TestExplainCounts restarts that no rule counts.
+func TestExplainCounts(t *testing.T) {
+	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, tick func()) {
+		for range 3 {
+			tick()
+		}
+		a := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: "web:a"})
+		if len(a.Processes) != 1 || a.Processes[0].Restarts != 3 {
+			t.Errorf("%+v, want three restarts", a.Processes)
+		}
+	})
+}
+
 func TestPause(t *testing.T) {
 	talk(t, Policy{RestartLimit: RestartLimit{3, time.Hour}}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
 		a := r.answer(t.Context(), control.Request{Command: control.Pause, Selector: "web:*", For: 30 * time.Second})

@@ -39,6 +39,7 @@ type subject struct {
 
 	acts     []time.Time // when it was acted on, as far as RestartLimit counts it
 	level    int         // of the backoff: how often it was acted on since it was last stable
+	total    int         // how often it was acted on since this listener began
 	lastAct  time.Time   // when the last of them ended
 	wellFrom time.Time   // since when nothing has been found wrong with it; zero before and after
 
@@ -449,6 +450,7 @@ func (g *group) leave(namespec string) {
 func (e *engine) commit(now time.Time, namespec string) {
 	s := e.known(namespec)
 	s.counted = true
+	s.total++
 	if l := e.policy.RestartLimit; l.Restarts > 0 {
 		s.acts = append(slices.Clone(s.counting(now, l.Within)), now)
 	}
@@ -468,6 +470,16 @@ func (e *engine) acted(now time.Time, namespec string) {
 			*r = rule{settled: r.settled, failing: r.failing} // what was found before does not count twice
 		}
 	}
+}
+
+// pretend says that a process would be acted on now, had somebody not asked for
+// that to be left out: limits and pauses go on as though it had been, and had not
+// helped.
+func (e *engine) pretend(now time.Time, namespec string) {
+	e.reserve(now, namespec)
+	e.commit(now, namespec)
+	e.acted(now, namespec)
+	e.release(now, namespec, false)
 }
 
 // trialEnd is what has come of a trial.

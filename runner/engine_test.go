@@ -81,6 +81,77 @@ func TestCountsOfAnotherRun(t *testing.T) {
 	}
 }
 
+// TestJitterAnew draws another time for each thing that is due.
+func TestJitterAnew(t *testing.T) {
+	policy, _ := Policy{Jitter: 20 * time.Second}.validate()
+	e := newEngine(policy)
+	e.random = func(time.Duration) time.Duration { return 7 * time.Second }
+	p := supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running, Started: time.Unix(1000, 0)}
+	fails := func(at int64) decision {
+		now := time.Unix(at, 0)
+		e.observe(now, p, "test", checks.Unhealthy)
+		d := e.decide(now, "web:a")
+		if !d.act {
+			e.hold("web:a", d)
+		}
+		return d
+	}
+	wantHeld := func(at int64) {
+		t.Helper()
+		if d := fails(at); d.act || !d.next.Equal(time.Unix(at+7, 0)) {
+			t.Errorf("at %d: %+v, want it held for 7 s", at, d)
+		}
+	}
+	wantHeld(1010)
+	if d := fails(1017); !d.act {
+		t.Errorf("when its turn has come: %+v", d)
+	}
+	e.reserve(time.Unix(1017, 0), "web:a") // it is only sent a signal: the run remains the same
+	e.commit(time.Unix(1017, 0), "web:a")
+	e.release(time.Unix(1018, 0), "web:a", false)
+	wantHeld(1030)
+	e.observe(time.Unix(1032, 0), p, "test", checks.Healthy) // before its turn
+	wantHeld(1050)
+}
+
+// TestRestartBeforeThePanic ends while a trial is made, and is none.
+func TestRestartBeforeThePanic(t *testing.T) {
+	policy, _ := Policy{PanicThreshold: 50}.validate()
+	e := newEngine(policy)
+	now := time.Unix(1000, 0)
+	var all []supervisor.Process
+	for i := range 3 {
+		all = append(all, supervisor.Process{Group: "web", Name: fmt.Sprint("p", i), PID: 7 + i, State: supervisor.Running, Started: now})
+	}
+	e.roll(now, all, all)
+	e.observe(now, all[0], "test", checks.Unhealthy)
+	e.assess("web", true)
+	e.reserve(now, "web:p0")
+	e.commit(now, "web:p0")
+	for _, p := range all[1:] {
+		e.observe(now, p, "test", checks.Unhealthy)
+	}
+	if began, _ := e.assess("web", true); began == nil {
+		t.Fatal("all fail, and there is no panic")
+	}
+	if d := e.decide(now, "web:p1"); !d.act || !d.trial {
+		t.Fatalf("%+v, want a trial", d)
+	}
+	e.reserve(now, "web:p1")
+	e.commit(now, "web:p1")
+	e.acted(now, "web:p0")
+	if next, end := e.release(now, "web:p0", true); end != noTrial || len(next) > 0 {
+		t.Errorf("the restart that is no trial: %v, next %v", end, next)
+	}
+	if d := e.decide(now, "web:p2"); d.held != heldByPanic {
+		t.Errorf("%+v, want it held by the panic", d)
+	}
+	e.acted(now, "web:p1")
+	if next, end := e.release(now, "web:p1", true); end != trialHelped || !slices.Equal(next, []string{"web:p2"}) {
+		t.Errorf("the trial: %v, next %v", end, next)
+	}
+}
+
 // world is an imitation of all that an engine is told about: processes that fail
 // and are restarted at random. It checks what the engine decides.
 type world struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/command"
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -21,6 +22,9 @@ const vetoStatus = 75
 
 // errVetoed is why there is no restart then.
 var errVetoed = errors.New("the hook before the restart does not want it now")
+
+// lineLength is how many bytes of foreign text there are in a line of the log.
+const lineLength = 1000
 
 func (h Hooks) timeout() time.Duration { return cmp.Or(h.Timeout, command.DefaultTimeout) }
 
@@ -41,7 +45,7 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 	}
 	if p.PID != 0 && r.Policy.Evidence.wanted() {
 		if r.Policy.Evidence.Signal != "" {
-			r.commit(rec.Process) // which the signal may amount to
+			r.commit(rec.Process, true) // which the signal may amount to
 		}
 		r.collect(ctx, p, rec)
 	}
@@ -53,15 +57,20 @@ func (r *runner) hook(ctx context.Context, name string, args []string, rec recor
 	if args == nil {
 		return nil
 	}
+	r.Log.Info(fmt.Sprintf("%s: the hook %s is run: %s", rec.Process, name, foreign.Line(strings.Join(args, " "), lineLength)), "process", rec.Process)
 	output, err := command.Command{Args: args, Env: r.facts(rec, name), Timeout: r.Policy.Hooks.Timeout}.Run(ctx)
 	var exit *command.ExitError
 	vetoed := errors.As(err, &exit) && exit.Status == vetoStatus && name == "before-restart"
-	if err != nil && !vetoed && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+		rec.Action, rec.Why = record.Hooked, "the hook "+name+" is cut short, as this listener ends"
+		r.tell(rec)
+	case err != nil && !vetoed:
 		rec.Action, rec.Why = record.Hooked, "the hook "+name+": "+outcomeOf(args, output, err)
 		r.tell(rec)
-	} else {
+	default:
 		for line := range strings.Lines(output) {
-			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, printable(line)), "process", rec.Process)
+			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, foreign.Line(line, lineLength)), "process", rec.Process)
 		}
 	}
 	return err
@@ -76,20 +85,9 @@ func outcomeOf(args []string, output string, err error) string {
 		text += ": " + err.Error()
 	}
 	if output = strings.TrimSpace(output); output != "" {
-		text += "; it says: " + printable(output)
+		text += "; it says: " + foreign.Line(output, lineLength)
 	}
 	return text
-}
-
-// printable makes what a program wrote fit for one line of a log.
-func printable(text string) string {
-	const enough = 1000
-	text = strings.TrimSpace(text)
-	if len(text) > enough {
-		text = text[:enough] + "…"
-	}
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
 }
 
 // facts are what a program is told in its environment.

@@ -202,6 +202,23 @@ func (a Action) String() string {
 	return string(a.Kind)
 }
 
+// done says in a word or two what has become of a process when it was done.
+func (a Action) done() string {
+	switch a.Kind {
+	case ActionAlert:
+		return "alerted of"
+	case ActionStop:
+		return "stopped"
+	case ActionSignal:
+		return "sent " + a.Signal
+	case ActionExec:
+		return "given to " + strings.Join(a.Command, " ")
+	case ActionShutdown:
+		return "followed by a shutdown"
+	}
+	return "restarted"
+}
+
 // Hooks are programs that are run around a restart, each with its arguments and
 // without a shell. They learn from SUPERVISOR_CHECK_* variables what it is
 // about. What they write goes to the log.

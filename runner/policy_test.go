@@ -1,11 +1,14 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -258,6 +261,35 @@ func TestCountsOutliveTheListener(t *testing.T) {
 	})
 }
 
+// TestClockSetBack has the listener begin anew after the clock of the machine was
+// set back by a year.
+func TestClockSetBack(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, web("a"), func(c *runner.Config) {
+		c.Policy = runner.Policy{RestartLimit: runner.RestartLimit{Restarts: 2, Within: time.Minute}, Backoff: runner.Backoff{Initial: 20 * time.Second}}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(5 * time.Second)
+		b.stop(errors.New("to be started anew"))
+		b.wait(time.Second)
+		all, _ := filepath.Glob(filepath.Join(cfg.StateDir, "*", "*.counters.v1.json"))
+		if len(all) != 1 {
+			b.t.Fatalf("files %q", all)
+		}
+		text, err := os.ReadFile(all[0])
+		if err == nil {
+			err = os.WriteFile(all[0], []byte(strings.ReplaceAll(string(text), "2000-01-01T", "2001-01-01T")), 0o600)
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.again(cfg)
+		b.wantStarts("web:a", 2)
+		b.ticks(30 * time.Second)
+		b.wantStarts("web:a", 3)
+	})
+}
+
 // downAtOnce tells how many processes were down at once at most, by what
 // supervisord says whenever something changes.
 func (b *bench) downAtOnce(ctx context.Context) *atomic.Int32 {
@@ -504,7 +536,7 @@ func TestRevive(t *testing.T) {
 		b.wantStarts("web:stopped", 1)
 		b.wantStarts("web:never", 0)
 		b.wantLog(`level=WARN msg="web:fatal is started: state: it is FATAL: Exited too quickly (process log may have details)"`)
-		b.wantLog(`level=ERROR msg="web:fatal not restarted: start: it is FATAL: Exited too quickly`)
+		b.wantLog(`level=ERROR msg="web:fatal not started: start: it is FATAL: Exited too quickly`)
 		b.wantLog(`level=INFO msg="web:fatal runs with pid `)
 	})
 }
@@ -974,9 +1006,11 @@ func TestReviveBeginsAnew(t *testing.T) {
 func TestReviveNeedsNoPlace(t *testing.T) {
 	policy := runner.Policy{Revive: []supervisor.State{supervisor.Exited}, MaxUnavailable: runner.Share{Number: 1}}
 	inBubble(t, failFirst("p0"), []supervisortest.Program{{Group: "web", Name: "p0", StopTakes: 9 * time.Second}, {Group: "web", Name: "p1"}}, with(policy), func(b *bench) {
+		b.tick()
+		b.wait(time.Second)
 		b.Exit("web:p1", false)
 		b.tick()
-		b.wait(5 * time.Second)
+		b.wait(2 * time.Second)
 		b.wantStarts("web:p0", 1)
 		b.wantStarts("web:p1", 2)
 	})
@@ -1044,6 +1078,132 @@ func TestStopsForGoodOutliveTheListener(t *testing.T) {
 			b.t.Errorf("%d are stopped, want one; the log\n%s", down, b.log)
 		}
 	})
+}
+
+// TestPlaceThatIsNotNeeded has the first process that waits for a place turn well:
+// the next one gets it, without a further tick.
+func TestPlaceThatIsNotNeeded(t *testing.T) {
+	var looks atomic.Int32
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.PID > 1003 || looks.Add(1) == 4 {
+			return checks.Pass()
+		}
+		return checks.Fail(errors.New("it is broken"))
+	}
+	inBubble(t, check, many(3), with(runner.Policy{MaxUnavailable: runner.Share{Number: 1}}), func(b *bench) {
+		b.tickThenSilence()
+		b.wait(30 * time.Second)
+		if got := b.Starts("web:p0") + b.Starts("web:p1") + b.Starts("web:p2"); got != 5 {
+			b.t.Errorf("%d restarts, want two; the log\n%s", got-3, b.log)
+		}
+	})
+}
+
+// TestNoConclusionOfAStop: nothing follows what is stopped for good, or only sent a
+// signal, and no later listener sees to it.
+func TestNoConclusionOfAStop(t *testing.T) {
+	for _, action := range []runner.Action{{Kind: runner.ActionStop}, {Kind: runner.ActionSignal, Signal: "USR1"}} {
+		file := filepath.Join(t.TempDir(), "out")
+		var cfg runner.Config
+		inBubble(t, fail, many(1), func(c *runner.Config) {
+			c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: action, Hooks: runner.Hooks{AfterRestart: []string{"touch", file}}}
+			cfg = *c
+		}, func(b *bench) {
+			b.tick()
+			b.wait(5 * time.Second)
+			b.again(cfg)
+			b.wait(time.Minute)
+			if _, err := os.Stat(file); err == nil {
+				b.t.Errorf("%v: the hook after a restart was run; the log\n%s", action, b.log)
+			}
+			b.wantNotInLog("after its restart")
+		})
+	}
+}
+
+// TestVerificationByWhoKnows has one check that never knows beside one that does.
+func TestVerificationByWhoKnows(t *testing.T) {
+	mute := named{"mute", func(context.Context, supervisor.Process) checks.Result {
+		return checks.Unsure(errors.New("it may not look"))
+	}}
+	for _, tt := range []struct {
+		name  string
+		check checkFunc // of the one that does
+		want  string
+	}{
+		{"it works", failFirst("p0"), `level=INFO msg="web:p0 works again`},
+		{"the cause is not known to have gone", func(_ context.Context, p supervisor.Process) checks.Result {
+			if p.PID == 1001 {
+				return checks.Fail(errors.New("it is broken"))
+			}
+			return checks.Unsure(errors.New("it cannot tell"))
+		}, `after its restart began: test: it cannot tell"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, tt.check, many(1), func(cfg *runner.Config) {
+				cfg.Policy.MaxUnavailable.Number = 1
+				cfg.Checks = append(cfg.Checks, mute)
+			}, func(b *bench) {
+				b.tickThenSilence()
+				b.wait(time.Minute)
+				b.wantOnce(tt.want)
+			})
+		})
+	}
+}
+
+// TestHookIsCutShort says so.
+func TestHookIsCutShort(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "begun")
+	hook := []string{"sh", "-c", "touch " + file + "; exec sleep 3000"}
+	log := new(buffer)
+	var stop context.CancelCauseFunc
+	inBubble(t, fail, web("a"), func(cfg *runner.Config) {
+		cfg.Policy.Hooks.BeforeRestart = hook
+		cfg.Log = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
+			if bytes.Contains(line, []byte("is run: sh -c touch")) {
+				go func() {
+					for ; ; runtime.Gosched() { // time stands still while a program runs
+						if _, err := os.Stat(file); err == nil {
+							break
+						}
+					}
+					stop(errors.New("enough"))
+				}()
+			}
+			return log.Write(line)
+		}), nil))
+	}, func(b *bench) {
+		b.log, stop = log, b.stop
+		b.tickThenSilence()
+		b.wait(time.Second)
+		b.end()
+		b.wantOnce(`level=INFO msg="web:a: the hook before-restart is run: ` + strings.Join(hook, " ") + `"`)
+		b.wantOnce(`level=ERROR msg="web:a: the hook before-restart is cut short, as this listener ends"`)
+		b.wantStarts("web:a", 1)
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestWhatIsWanted is said by its name when it is not done.
+func TestWhatIsWanted(t *testing.T) {
+	for want, action := range map[string]runner.Action{
+		"not stopped now: no more than 1 of web":         {Kind: runner.ActionStop},
+		"not sent HUP now: the pause after":              {Kind: runner.ActionSignal, Signal: "HUP"},
+		"not given to sleep 0 now: the pause after":      {Kind: runner.ActionExec, Command: []string{"sleep", "0"}},
+		"not followed by a shutdown now: no more than 1": {Kind: runner.ActionShutdown},
+		"not restarted now: no more than 1 of web":       {},
+	} {
+		inBubble(t, fail, many(2), func(cfg *runner.Config) {
+			cfg.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Backoff: runner.Backoff{Initial: time.Hour}, Action: action}
+		}, func(b *bench) {
+			b.ticks(40 * time.Second)
+			b.wantLog(want)
+		})
+	}
 }
 
 // TestUnverifiedTakesAPlace has the listener begin anew while it makes sure that a

@@ -96,14 +96,14 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // runner is a listener at work.
 type runner struct {
 	Config
-	self       string // our own namespec, or ""
-	started    time.Time
-	working    context.Context // until the end
-	controlled bool            // it can be spoken to
-	selectors  []selector
-	client     *supervisor.Client
-	limit      chan struct{} // holds a place for each process being checked
-	sinks      []*sinkQueue
+	self      string // our own namespec, or ""
+	started   time.Time
+	working   context.Context // until the end
+	onStdio   bool            // it talks with a supervisord through the streams of the program
+	selectors []selector
+	client    *supervisor.Client
+	limit     chan struct{} // holds a place for each process being checked
+	sinks     []*sinkQueue
 
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
@@ -217,7 +217,7 @@ func Run(ctx context.Context, cfg Config) error {
 		if r.Stdin, out, err = listener.Stdio(); err != nil {
 			return err
 		}
-		r.Stdout, r.controlled = out, true
+		r.Stdout, r.onStdio = out, true
 		var stop func()
 		ctx, stop = signals(ctx)
 		defer stop()
@@ -330,7 +330,7 @@ func (r *runner) contact(ctx context.Context) {
 	if r.DryRun {
 		return
 	}
-	if r.controlled {
+	if r.onStdio {
 		r.acting.Go(func() { r.serveControl(ctx) })
 	}
 	if flavour, err := r.client.Flavour(ctx); err == nil {

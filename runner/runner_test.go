@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/listener"
@@ -681,6 +684,29 @@ func TestDryRun(t *testing.T) {
 		const want = `level=WARN msg="web:a would be restarted (pid 1001), but this is a dry run: test: it is broken"`
 		if got := strings.Count(b.log.String(), want); got != 1 {
 			t.Errorf("told %d times in a minute, want once:\n%s", got, b.log)
+		}
+	})
+}
+
+// TestDryRunKeepsItsPolicy says what would be done under limits as though it had been.
+func TestDryRunKeepsItsPolicy(t *testing.T) {
+	inBubble(t, fail, web("a"), func(cfg *runner.Config) {
+		cfg.DryRun = true
+		cfg.Policy = runner.Policy{FailureThreshold: runner.Threshold{Failures: 2}, RestartLimit: runner.RestartLimit{Restarts: 2, Within: time.Hour},
+			RestartLimitThen: runner.ThenStop, Backoff: runner.Backoff{Initial: 20 * time.Second}}
+	}, func(b *bench) {
+		for range 24 {
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		b.wantStarts("web:a", 1)
+		var told []string
+		for _, m := range regexp.MustCompile(`msg="web:a (would be \w+|not restarted now: the pause after restart \d is \w+)`).FindAllStringSubmatch(b.log.String(), -1) {
+			told = append(told, m[1])
+		}
+		want := []string{"would be restarted", "not restarted now: the pause after restart 1 is 20s", "would be restarted", "would be stopped"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("(-want +told)\n%s\n%s", diff, b.log)
 		}
 	})
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/kolo/xmlrpc"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 // DefaultTimeout bounds one call when Config.Timeout is 0. No call that this
@@ -167,8 +169,11 @@ const (
 	FaultNotRunning     = 70
 )
 
+// lineLength is how many bytes of foreign text there are in an error.
+const lineLength = 500
+
 func (f *Fault) Error() string {
-	return fmt.Sprintf("supervisord refused: %s (fault %d)", clean(f.Text), f.Code)
+	return fmt.Sprintf("supervisord refused: %s (fault %d)", foreign.Line(f.Text, lineLength), f.Code)
 }
 
 // IsFault reports whether err is, or wraps, a Fault with that code.
@@ -246,7 +251,7 @@ func (c *Client) judge(resp *http.Response, body []byte) error {
 	case resp.StatusCode != http.StatusOK:
 		return fail(fmt.Errorf("%w: HTTP %d", ErrNotXMLRPC, resp.StatusCode), "is this supervisord's address?")
 	case mediaType != "text/xml":
-		return fail(fmt.Errorf("%w but %q", ErrNotXMLRPC, clean(mediaType)), "is this supervisord's address, with no path or with /RPC2?")
+		return fail(fmt.Errorf("%w but %q", ErrNotXMLRPC, foreign.Line(mediaType, lineLength)), "is this supervisord's address, with no path or with /RPC2?")
 	}
 	return nil
 }
@@ -266,7 +271,7 @@ func (c *Client) decode(body []byte, method string, result any) (err error) {
 			return nil
 		}
 	}
-	response := xmlrpc.Response(legalXML(body))
+	response := xmlrpc.Response(foreign.XML(body))
 	if err = response.Err(); err == nil && result != nil {
 		err = response.Unmarshal(result)
 	}
@@ -316,27 +321,4 @@ func whoAmI() string {
 		return u.Username
 	}
 	return uid
-}
-
-// legalXML replaces what XML 1.0 does not allow in a document.
-func legalXML(body []byte) []byte {
-	legal := func(r rune) bool {
-		return r >= 0x20 && r != 0xFFFE && r != 0xFFFF || r == '\t' || r == '\n' || r == '\r'
-	}
-	return []byte(strings.Map(func(r rune) rune {
-		if legal(r) {
-			return r
-		}
-		return '�'
-	}, string(body)))
-}
-
-// clean makes foreign text fit for one line of a log.
-func clean(s string) string {
-	const enough = 500
-	if len(s) > enough {
-		s = s[:enough] + "…"
-	}
-	quoted := strconv.Quote(s)
-	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)
 }

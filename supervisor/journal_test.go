@@ -243,6 +243,39 @@ func TestStopForGood(t *testing.T) {
 	})
 }
 
+// TestPlaces has processes of a group share its places with each other, and with
+// what a killed listener has left.
+func TestPlaces(t *testing.T) {
+	both(t, func(t *testing.T, flavour supervisor.Flavour) {
+		b := newBench(t, flavour, supervisortest.Program{})
+		time.Sleep(2 * time.Second)
+		place := func(name string, most int, busy string) (free func()) {
+			t.Helper()
+			free, err := b.restarter.Place(supervisor.Process{Group: "web", Name: name}, most, time.Minute)
+			if busy == "" && err != nil || busy != "" && (!errors.Is(err, supervisor.ErrBusy) || !strings.HasSuffix(err.Error(), ": "+busy)) {
+				t.Errorf("one of %d places for %s: %v, want it taken by %q", most, name, err, busy)
+			}
+			return free
+		}
+		a := place("a", 2, "")
+		c := place("c", 2, "")
+		place("d", 2, "web:a, web:c")
+		a()
+		d := place("d", 2, "")
+		c()
+		d()
+
+		b.writeIntent(b.process(), "")
+		place("a", 1, worker)
+		place("worker", 1, "")() // its own
+		a = place("a", 2, "")
+		place("c", 2, "web:a, "+worker)
+		a()
+		time.Sleep(time.Minute) // longer than a restart takes
+		place("a", 1, "")()
+	})
+}
+
 // TestStart starts a process that does not run, and not one that runs.
 func TestStart(t *testing.T) {
 	both(t, func(t *testing.T, flavour supervisor.Flavour) {

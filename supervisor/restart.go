@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 const (
@@ -330,7 +332,7 @@ func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Pr
 			case now.State == Backoff && !now.Started.Equal(p.Started) && time.Since(busy) < retryMax:
 				continue // supervisord itself tries as often as it is configured to
 			default:
-				return fmt.Errorf("start: it is %v: %s", now.State, clean(now.Description))
+				return fmt.Errorf("start: it is %v: %s", now.State, foreign.Line(now.Description, lineLength))
 			}
 		}
 	})
@@ -695,7 +697,7 @@ func (w *work) start(ctx context.Context) (Process, error) {
 			return w.leaveOpen()
 		default:
 			if refusal == nil {
-				refusal = fmt.Errorf("it is %v: %s", p.State, clean(p.Description))
+				refusal = fmt.Errorf("it is %v: %s", p.State, foreign.Line(p.Description, lineLength))
 			}
 			w.wait(ctx, &again, fmt.Errorf("start: %w", refusal))
 			told = time.Time{}

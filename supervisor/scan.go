@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 // scanInfos decodes the answer to getAllProcessInfo as both supervisords write
@@ -194,5 +196,5 @@ func unescape(text []byte) ([]byte, bool) {
 		}
 		rest = rest[end+1:]
 	}
-	return []byte(entities.Replace(string(legalXML(text)))), true
+	return []byte(entities.Replace(string(foreign.XML(text)))), true
 }

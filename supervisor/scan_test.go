@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kolo/xmlrpc"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 // infosWithKolo is what kolo/xmlrpc makes of an answer to getAllProcessInfo.
@@ -18,7 +20,7 @@ func infosWithKolo(body []byte) (infos []info, err error) {
 			err = fmt.Errorf("it panicked: %v", v)
 		}
 	}()
-	response := xmlrpc.Response(legalXML(body))
+	response := xmlrpc.Response(foreign.XML(body))
 	if err := response.Err(); err != nil {
 		return nil, err
 	}

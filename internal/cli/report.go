@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 )
@@ -102,19 +103,19 @@ func printTable(w io.Writer, report runner.Report) {
 			check, took = "-", "-"
 		}
 		if row.Result.Err != nil {
-			why = printable(row.Result.Err.Error())
+			why = foreign.Line(row.Result.Err.Error(), 0)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", printable(row.Process.Namespec()), check, row.Result.Status, took, why)
+		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", foreign.Line(row.Process.Namespec(), 0), check, row.Result.Status, took, why)
 	}
 	table.Flush()
 	for line := range strings.Lines(text.String()) {
 		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
 	for _, left := range report.LeftOut {
-		fmt.Fprintf(w, "not watched: %s: %s\n", printable(left.Process.Namespec()), left.Reason)
+		fmt.Fprintf(w, "not watched: %s: %s\n", foreign.Line(left.Process.Namespec(), 0), left.Reason)
 	}
 	for _, text := range report.Unmatched {
-		fmt.Fprintf(w, "no process matches %s\n", printable(text))
+		fmt.Fprintf(w, "no process matches %s\n", foreign.Line(text, 0))
 	}
 }
 
@@ -133,10 +134,4 @@ func measured(metrics map[string]float64) string {
 		}
 	}
 	return strings.Join(texts, ", ")
-}
-
-// printable escapes what would move the cursor or the columns.
-func printable(s string) string {
-	quoted := strconv.Quote(s)
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }

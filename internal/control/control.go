@@ -83,7 +83,7 @@ type Process struct {
 	PID         int       `json:"pid,omitempty"`
 	Rules       []Rule    `json:"rules,omitempty"`
 	StartPeriod float64   `json:"start_period_seconds,omitempty"` // what is left of it
-	Restarts    int       `json:"restarts"`                       // of those that the limit counts
+	Restarts    int       `json:"restarts"`                       // those that the limit counts; without one, all since the listener began
 	Limit       string    `json:"restart_limit,omitempty"`
 	Backoff     float64   `json:"backoff_seconds,omitempty"` // the pause after the last restart
 	LastRestart time.Time `json:"last_restart,omitzero"`

@@ -107,7 +107,7 @@ stderr_logfile=%(here)s/stacks.log
 		})
 		h.until("it is FATAL", 30*time.Second, func() bool { return h.process("fatal").State == supervisor.Fatal })
 		h.until("the start that fails is told", 30*time.Second, func() bool {
-			return strings.Contains(h.log("revives"), "fatal not restarted: start: it is FATAL: Exited too quickly")
+			return strings.Contains(h.log("revives"), "fatal not started: start: it is FATAL: Exited too quickly")
 		})
 		if err := os.WriteFile(filepath.Join(h.Dir, "well"), nil, 0o600); err != nil {
 			h.t.Fatal(err)

@@ -54,21 +54,22 @@ var house = map[string]room{
 
 	"internal/host": {floor: 5, may: []string{"..."}},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "notify", "record", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "notify", "record", "runner", "supervisor"}},
 
-	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/proc", "listener", "record", "supervisor"}},
+	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
 
-	"checks": {floor: 2, may: []string{"internal/decimal", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
+	"checks": {floor: 2, may: []string{"internal/decimal", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
 
 	"internal/control":          {floor: 1},
 	"listener":                  {floor: 1},
 	"notify":                    {floor: 1},
 	"record":                    {floor: 1},
-	"supervisor":                {floor: 1},
+	"supervisor":                {floor: 1, may: []string{"internal/foreign"}},
 	"supervisor/supervisortest": {floor: 1, may: []string{"listener", "supervisor"}},
 
 	"internal/command":   {floor: 0},
 	"internal/decimal":   {floor: 0},
+	"internal/foreign":   {floor: 0},
 	"internal/httpcheck": {floor: 0},
 	"internal/proc":      {floor: 0},
 }
