@@ -54,7 +54,9 @@ var house = map[string]room{
 
 	"internal/host": {floor: 5, may: []string{"..."}},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "notify", "record", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "notify", "record", "runner", "supervisor"}},
+
+	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
 
