@@ -280,6 +280,12 @@ func (p Policy) describe() string {
 	return does
 }
 
+// Validate returns a *PolicyError if p cannot be used.
+func (p Policy) Validate() error {
+	_, err := p.validate()
+	return err
+}
+
 // validate returns p with what is zero filled in, or a *PolicyError.
 func (p Policy) validate() (Policy, error) {
 	refuse := func(field, format string, args ...any) (Policy, error) {

@@ -58,14 +58,24 @@ func Parse(line string) ([]string, error) {
 	case len(args) == 0:
 		return nil, errors.New("names no program")
 	}
-	if _, err := exec.LookPath(args[0]); err != nil {
-		var e *exec.Error
-		if errors.As(err, &e) {
-			err = e.Err
-		}
-		return nil, fmt.Errorf("%q cannot be run: %w", args[0], err)
+	if err := Find(args[0]); err != nil {
+		return nil, err
 	}
 	return args, nil
+}
+
+// Find returns an error for a person if there is no such program, by its path or
+// in PATH.
+func Find(program string) error {
+	_, err := exec.LookPath(program)
+	var e *exec.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	if err != nil {
+		return fmt.Errorf("%q cannot be run: %w", program, err)
+	}
+	return nil
 }
 
 // Errors of a run besides *ExitError.

@@ -56,6 +56,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "notify", "record", "runner", "supervisor"}},
 
+	"internal/config":  {floor: 5, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "runner", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
@@ -79,15 +80,17 @@ var house = map[string]room{
 // libraries are the modules of others that we import, each with the packages
 // that may; "..." is all of them, and tests may use those that have none.
 var libraries = map[string][]string{
-	"github.com/google/go-cmp":          nil,
-	"github.com/kballard/go-shellquote": {"internal/command"},
-	"github.com/kolo/xmlrpc":            {"checks", "supervisor"},
-	"github.com/rogpeppe/go-internal":   nil,
-	"github.com/shirou/gopsutil/v3":     {"internal/proc"},
-	"github.com/spf13/cobra":            {"internal/cli", "internal/docs", "internal/host"},
-	"github.com/spf13/pflag":            {"internal/cli", "internal/docs", "internal/host"},
-	"github.com/prometheus/procfs":      {"internal/proc"},
-	"golang.org/x/sys":                  {"..."},
+	"github.com/google/go-cmp":                 nil,
+	"github.com/goccy/go-yaml":                 {"internal/config"},
+	"github.com/kballard/go-shellquote":        {"internal/command"},
+	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
+	"github.com/rogpeppe/go-internal":          nil,
+	"github.com/santhosh-tekuri/jsonschema/v6": nil,
+	"github.com/shirou/gopsutil/v3":            {"internal/proc"},
+	"github.com/spf13/cobra":                   {"internal/cli", "internal/docs", "internal/host"},
+	"github.com/spf13/pflag":                   {"internal/cli", "internal/docs", "internal/host"},
+	"github.com/prometheus/procfs":             {"internal/proc"},
+	"golang.org/x/sys":                         {"..."},
 }
 
 // light are the packages whose users get nothing heavy with them.

@@ -1,0 +1,201 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+var update = flag.Bool("update", false, "write what is wrong with the bad files anew")
+
+// environment has two variables.
+func environment(name string) (string, bool) {
+	value, is := map[string]string{"LOGIN": "operator", "PASSWORD": "hidden", "NOTHING": "", "PORT": "8080", "BAD": "many"}[name]
+	return value, is
+}
+
+func TestGood(t *testing.T) {
+	text, err := os.ReadFile("testdata/good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Read("good.yaml", text, environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Server.Username != "operator" || *f.Concurrency != 64 || len(f.Watch) != 4 {
+		t.Errorf("%+v", f)
+	}
+	w := f.Watch[0]
+	if diff := cmp.Diff([]Pattern{{"web:*", false}, {"web:canary", true}}, w.Processes); diff != "" {
+		t.Error(diff)
+	}
+	h := w.Checks[0].HTTP
+	if h.Port != `web_(\d+)$` || h.Password != "hidden" || time.Duration(*h.Timeout) != 2*time.Second || strings.Join(h.Headers["Accept"], " ") != "text/plain text/html" {
+		t.Errorf("%+v", h)
+	}
+	if got := *w.Checks[0].FailureThreshold; got != (runner.Threshold{Failures: 3, Of: 5}) {
+		t.Errorf("threshold %v", got)
+	}
+	if m := w.Checks[1].Memory; m.Max != (Size{Bytes: 400 << 20}) || m.Metric != "pss" || !m.Cumulative {
+		t.Errorf("%+v", m)
+	}
+	if diff := cmp.Diff([]supervisor.State{supervisor.Fatal, supervisor.Exited}, w.Revive); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(Command{"sh", "-c", "exit 75"}, w.BeforeRestart); diff != "" {
+		t.Error(diff)
+	}
+	if *w.PanicThreshold != 50 || w.Evidence.Signal != "QUIT" || *w.Checks[3].Enabled {
+		t.Errorf("%+v", w)
+	}
+	if got := f.Watch[1].Action; got.Kind != runner.ActionExec || len(got.Command) != 3 {
+		t.Errorf("%+v", got)
+	}
+	if got := f.Watch[2].Processes[0].Text; got != "job:${x}*" {
+		t.Errorf("the pattern with a variable: %q", got)
+	}
+	if got := string(f.Watch[2].Checks[0].HTTP.JSON); got != `{"a":[1,"b"]}` {
+		t.Errorf("json: %s", got)
+	}
+	if last := f.Watch[3]; last.Processes[0].Text != "other" || len(last.Checks) != 1 || time.Duration(*last.StartPeriod) != time.Minute {
+		t.Errorf("merged: %+v", last)
+	}
+}
+
+// TestBad has for each of many files all that is wrong with it.
+func TestBad(t *testing.T) {
+	const path = "testdata/bad.txtar"
+	archive, err := txtar.ParseFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for i, f := range archive.Files {
+		name, is := strings.CutSuffix(f.Name, ".yaml")
+		if !is {
+			continue
+		}
+		files++
+		t.Run(name, func(t *testing.T) {
+			_, err := Read(f.Name, f.Data, environment)
+			var bad *Error
+			if !errors.As(err, &bad) {
+				t.Fatalf("error %v, want what is wrong with it", err)
+			}
+			got := bad.Error() + "\n"
+			if strings.Contains(got, "hidden") {
+				t.Errorf("it has the password:\n%s", got)
+			}
+			if *update {
+				archive.Files[i+1].Data = []byte(got)
+			} else if diff := cmp.Diff(string(archive.Files[i+1].Data), got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	if files < 60 {
+		t.Errorf("only %d files", files)
+	}
+	if *update {
+		os.WriteFile(path, txtar.Format(archive), 0o644)
+	}
+}
+
+// TestSchema holds the schema against the reader: it lets the good file pass, and
+// none that has a key or a word which is not there.
+func TestSchema(t *testing.T) {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("checks.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("checks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(text []byte) error {
+		var v any
+		if err := yaml.Unmarshal(text, &v); err != nil {
+			return err
+		}
+		asJSON, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+		if err != nil {
+			return err
+		}
+		return schema.Validate(value)
+	}
+	good, _ := os.ReadFile("testdata/good.yaml")
+	if err := valid(good); err != nil {
+		t.Errorf("the good file: %v", err)
+	}
+	archive, err := txtar.ParseFile("testdata/bad.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i, f := range archive.Files {
+		if !strings.HasSuffix(f.Name, ".yaml") {
+			continue
+		}
+		err := valid(f.Data)
+		if err != nil {
+			refused++
+		} else if said := string(archive.Files[i+1].Data); strings.Contains(said, "there is no key") || strings.Contains(said, "is none of") || strings.Contains(said, "is missing") && !strings.HasPrefix(said, "a server") && !strings.Contains(said, "<<") {
+			t.Errorf("%s passes; the reader says\n%s", f.Name, said)
+		}
+	}
+	if refused < 50 {
+		t.Errorf("the schema refuses %d of the bad files, want most of them", refused)
+	}
+}
+
+// FuzzRead reads anything without a panic, and what it says is about lines that
+// are there.
+func FuzzRead(f *testing.F) {
+	good, _ := os.ReadFile("testdata/good.yaml")
+	f.Add(good)
+	if archive, err := txtar.ParseFile("testdata/bad.txtar"); err == nil {
+		for _, file := range archive.Files {
+			if strings.HasSuffix(file.Name, ".yaml") {
+				f.Add(file.Data)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		_, err := Read("f", document, environment)
+		var bad *Error
+		if err == nil {
+			return
+		}
+		if !errors.As(err, &bad) || len(bad.Problems) == 0 {
+			t.Fatalf("%v", err)
+		}
+		for _, p := range bad.Problems {
+			if p.Text == "" || p.Line < 0 || p.Line > bytes.Count(document, []byte("\n"))+1 {
+				t.Errorf("%+v of %q", p, document)
+			}
+		}
+		_ = bad.Error()
+	})
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// Types of single values.
+type (
+	Duration       time.Duration // a number of seconds, or 30s
+	Count          int           // from 1 on
+	Percent        float64       // 90 or 90%
+	PercentOfGroup float64       // more than 0 and less than 100
+	Signal         string        // without SIG
+	LogFormat      string
+	LogLevel       slog.Level
+)
+
+// Size is an amount of memory.
+type Size struct {
+	Bytes   uint64
+	Percent float64 // of what there is, if Bytes is 0
+}
+
+// Pattern is which processes are meant.
+type Pattern struct {
+	Text     string // without the !
+	Excludes bool
+}
+
+// Command is a program with its arguments.
+type Command []string
+
+// scalar is how a single value is read, and what a schema says of it.
+type scalar struct {
+	parse  func(text string) (any, error)
+	schema map[string]any
+}
+
+// one makes a scalar of what reads it.
+func one[T any](parse func(string) (T, error), schema map[string]any) scalar {
+	return scalar{func(text string) (any, error) { return parse(text) }, schema}
+}
+
+func pattern(text string, numbers bool) map[string]any {
+	if numbers {
+		return map[string]any{"type": []string{"string", "number"}, "pattern": text}
+	}
+	return map[string]any{"type": "string", "pattern": text}
+}
+
+func words(all ...string) map[string]any { return map[string]any{"type": "string", "enum": all} }
+
+// wordOf reads one of some words.
+func wordOf[T ~string](all ...string) scalar {
+	return one(func(s string) (T, error) { return T(s), setting.OneOf(s, all...) }, words(all...))
+}
+
+const (
+	durationPattern = `^ *[0-9]+ *$|^([0-9]*\.?[0-9]+(h|m|s|ms|us|ns))+$|\$\{`
+	commandPattern  = `\S`
+)
+
+// scalars are the types of single values that are no plain strings.
+var scalars = map[reflect.Type]scalar{
+	reflect.TypeFor[Duration](): one(parseDuration, pattern(durationPattern, true)),
+	reflect.TypeFor[int]():      one(notNegative, map[string]any{"type": "integer", "minimum": 0}),
+	reflect.TypeFor[Count]():    one(setting.Count, map[string]any{"type": "integer", "minimum": 1}),
+	reflect.TypeFor[Percent]():  one(morePercent, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
+	reflect.TypeFor[Size]():     one(parseSize, pattern(`^ *[0-9.]+ *([kmgtKMGT]i?)?[bB]$|^[0-9.]+ *%$|\$\{`, false)),
+
+	reflect.TypeFor[runner.Threshold]():    one(setting.Threshold, pattern(`^[0-9]+(/[0-9]+)?$|\$\{`, true)),
+	reflect.TypeFor[runner.RestartLimit](): one(setting.RestartLimit, pattern(`^[0-9]+/.+$|\$\{`, false)),
+	reflect.TypeFor[runner.Then]():         wordOf[runner.Then](string(runner.ThenStop), string(runner.ThenAlert), string(runner.ThenIgnore)),
+	reflect.TypeFor[runner.Backoff]():      one(setting.Backoff, pattern(`^[^,]+(,[^,]+){0,3}$`, true)),
+	reflect.TypeFor[runner.Share]():        one(setting.Share, pattern(`^[0-9]+$|^[0-9.]+ *%$|\$\{`, true)),
+	reflect.TypeFor[PercentOfGroup]():      one(setting.PercentOfGroup, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
+	reflect.TypeFor[runner.Action]():       one(parseAction, pattern(`^(restart|alert|stop|shutdown|signal:(SIG)?(HUP|INT|QUIT|KILL|USR1|USR2|TERM)|exec:.+)$|\$\{`, false)),
+	reflect.TypeFor[supervisor.State]():    one(parseState, words(supervisor.Fatal.String(), supervisor.Exited.String())),
+	reflect.TypeFor[Signal]():              one(func(s string) (string, error) { return setting.Signal(s), nil }, pattern(`^[A-Za-z0-9]+$|\$\{`, false)),
+	reflect.TypeFor[checks.MemoryMetric](): wordOf[checks.MemoryMetric](string(checks.RSS), string(checks.PSS), string(checks.USS)),
+
+	reflect.TypeFor[Pattern]():   one(parsePattern, pattern(`^!?[^!]+$`, false)),
+	reflect.TypeFor[LogFormat](): wordOf[LogFormat]("text", "json"),
+	reflect.TypeFor[LogLevel]():  one(parseLevel, words("debug", "info", "warn", "error")),
+}
+
+// parseDuration reads a number of seconds, which may be a fraction, and 30s.
+func parseDuration(s string) (time.Duration, error) {
+	if strings.Trim(s, "0123456789") == "." {
+		s += "s"
+	}
+	return setting.NotLess(s)
+}
+
+func notNegative(s string) (int, error) {
+	n, err := decimal.Parse(s)
+	if err == nil && n < 0 {
+		err = fmt.Errorf("%q is less than 0", s)
+	}
+	return n, err
+}
+
+func morePercent(s string) (float64, error) {
+	p, err := setting.Percentage(s)
+	if err == nil && p <= 0 {
+		err = fmt.Errorf("%q is not more than 0", s)
+	}
+	return p, err
+}
+
+// parseSize reads `400MiB` and `80%`. A number alone may be KiB, as on the command
+// lines, or bytes.
+func parseSize(s string) (size Size, err error) {
+	if _, err := decimal.Parse(s); err == nil {
+		return size, fmt.Errorf("%q has no unit: write %sKiB for what the options of that name mean, or 400MiB, 1.5GB", s, strings.TrimSpace(s))
+	}
+	if strings.HasSuffix(s, "%") {
+		size.Percent, err = morePercent(s)
+		if err == nil && size.Percent > 100 {
+			err = fmt.Errorf("%q is more than 100 %%", s)
+		}
+		return size, err
+	}
+	size.Bytes, err = setting.Size(s)
+	if err != nil {
+		err = fmt.Errorf("%q is no size: write one with a unit, 400MiB or 1.5GB, or a part, 80%%", s)
+	}
+	return size, err
+}
+
+func parseAction(s string) (runner.Action, error) {
+	a, err := setting.Action(s)
+	if err == nil {
+		err = runner.Policy{Action: a}.Validate()
+		var refused *runner.PolicyError
+		if errors.As(err, &refused) {
+			err = refused.Err
+		}
+	}
+	return a, err
+}
+
+func parseState(s string) (supervisor.State, error) {
+	states, err := setting.States(s)
+	if err == nil && len(states) != 1 {
+		err = fmt.Errorf("%q is several states: write [FATAL, EXITED]", s)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return states[0], nil
+}
+
+func parsePattern(s string) (p Pattern, err error) {
+	p.Text, p.Excludes = strings.CutPrefix(s, "!")
+	return p, runner.CheckPattern(p.Text)
+}
+
+func parseLevel(s string) (level slog.Level, err error) {
+	if err := setting.OneOf(s, "debug", "info", "warn", "error"); err != nil {
+		return 0, err
+	}
+	return level, level.UnmarshalText([]byte(s))
+}
