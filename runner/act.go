@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,20 +42,27 @@ func notRunning(p supervisor.Process) cause {
 // join lists namespecs.
 func join(namespecs []string) string { return strings.Join(namespecs, ", ") }
 
+// alert says so that p fails, once until that changes.
+func (r *runner) alert(p supervisor.Process, c cause) {
+	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason, Action: record.Alerted}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() {
+		rec.Action, rec.Why, rec.Wanted = record.Held, "paused until "+clock(until), r.wanted(p, c, decision{})
+	}
+	if tell, _ := r.recur("alert "+rec.Process+" "+c.check, rec.Action+rec.Why+rec.Reason); tell {
+		r.tellLocked(rec)
+	}
+}
+
+// plan returns what is to be found and done about p.
+func (r *runner) plan(p supervisor.Process) *plan { return r.plans.of(p.Namespec()) }
+
 // resolve decides what is to be done about p now, and begins with it.
 func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
-	if r.Policy.Action.Kind == ActionAlert && p.PID != 0 {
-		rec.Action = record.Alerted
-		r.mu.Lock()
-		if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() {
-			rec.Action, rec.Why, rec.Wanted = record.Held, "paused until "+clock(until), r.wanted(p, decision{})
-		}
-		r.mu.Unlock()
-		r.tellOnce(rec)
-		return
-	}
-	rec.Wanted = r.wanted(p, decision{})
+	plan := r.plan(p)
+	rec.Wanted = r.wanted(p, c, decision{})
 	if !r.DryRun {
 		if _, err := r.open(ctx); err != nil { // which also brings what is remembered of former restarts
 			r.tellNotDone(ctx, rec, err)
@@ -66,7 +74,7 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		r.engine.subject(p)
 	}
 	d := r.engine.decide(time.Now(), rec.Process)
-	rec.Wanted = r.wanted(p, d)
+	rec.Wanted = r.wanted(p, c, d)
 	var free func()
 	var err error
 	switch {
@@ -91,7 +99,7 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	case d.act, d.held == heldByAction:
 	case d.held == heldByLimit:
 		rec.Action, rec.Until = record.GivenUp, d.next
-		if r.Policy.RestartLimitThen == ThenIgnore {
+		if plan.policy.RestartLimitThen == ThenIgnore {
 			rec.Action = record.Ignored
 		}
 		rec.Why = fmt.Sprintf("%s; it is left as it is until %s, or until supervisor_checks reset", d.why, clock(d.next))
@@ -105,25 +113,26 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 }
 
 // wanted says in a word or two what is to become of p.
-func (r *runner) wanted(p supervisor.Process, d decision) string {
+func (r *runner) wanted(p supervisor.Process, c cause, d decision) string {
 	switch {
 	case d.stop:
 		return "stopped"
 	case p.PID == 0:
 		return "started"
 	}
-	return r.Policy.Action.done()
+	return r.plan(p).rule(c.check).Action.done()
 }
 
 // takePlace takes a place in the group of p, of those that all listeners of this
 // user share, and returns what gives it back once. Where there is none d is changed
 // to wait. The lock is held.
 func (r *runner) takePlace(d *decision, p supervisor.Process) (free func(), err error) {
-	if r.Policy.MaxUnavailable == (Share{}) || p.PID == 0 {
+	plan := r.plan(p)
+	if plan.policy.MaxUnavailable == (Share{}) || p.PID == 0 {
 		return func() {}, nil
 	}
-	most := r.Policy.MaxUnavailable.of(r.engine.group(p.Group).size)
-	free, err = r.restarter.Place(p, most, r.Policy.StartPeriod+placeTime)
+	most := plan.policy.MaxUnavailable.of(r.engine.group(p.Group).size)
+	free, err = r.restarter.Place(p, most, plan.startPeriod+placeTime)
 	switch {
 	case errors.Is(err, supervisor.ErrBusy):
 		*d = decision{held: heldByPlaces, next: time.Now().Add(placeRetry),
@@ -190,25 +199,14 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 }
 
 func (r *runner) revives(p supervisor.Process) bool {
-	for _, state := range r.Policy.Revive {
-		if p.State == state {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.plan(p).policy.Revive, p.State)
 }
 
 // passOn has the next process of a group looked at that waits for a place, if
 // there is one.
 func (r *runner) passOn(ctx context.Context, group string) {
-	if r.Policy.MaxUnavailable == (Share{}) {
-		return
-	}
 	r.mu.Lock()
-	var next []string
-	if len(r.engine.down(group)) < r.Policy.MaxUnavailable.of(r.engine.group(group).size) {
-		next = r.engine.waiting(group)
-	}
+	next := r.engine.passOn(group)
 	r.mu.Unlock()
 	for _, namespec := range next {
 		r.recheck(ctx, namespec)
@@ -218,11 +216,12 @@ func (r *runner) passOn(ctx context.Context, group string) {
 // act does what is to be done about p.
 func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decision, free func()) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
-	wanted := r.wanted(p, d)
+	plan := r.plan(p)
+	wanted := r.wanted(p, c, d)
 	if d.trial {
 		rec.Why = "a trial"
 	}
-	deadline := time.AfterFunc(r.Policy.StartPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
+	deadline := time.AfterFunc(plan.startPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
 	works, err := r.carryOut(ctx, p, rec, d)
 	deadline.Stop()
 	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
@@ -262,7 +261,8 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 
 // freeLate gives back the place of a process that has been acted on for too long.
 func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
-	if r.Policy.MaxUnavailable == (Share{}) || ctx.Err() != nil {
+	plan := r.plans.of(rec.Process)
+	if plan.policy.MaxUnavailable == (Share{}) || ctx.Err() != nil {
 		return
 	}
 	free()
@@ -271,7 +271,7 @@ func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
 	late := s.acting && s.process.PID != 0
 	s.freed = true
 	if late {
-		rec.Action, rec.Seconds = record.Doubtful, (r.Policy.StartPeriod + placeTime).Seconds()
+		rec.Action, rec.Seconds = record.Doubtful, (plan.startPeriod + placeTime).Seconds()
 		rec.Why = "it does not run yet, and others may be restarted meanwhile"
 		r.tellLocked(rec)
 	}
@@ -287,19 +287,20 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 		return false, err
 	}
 	begun := time.Now()
+	policy, action := r.plan(p).policy, r.plan(p).rule(rec.Check).Action
 	plan := supervisor.Plan{Tell: func(s supervisor.Step) { r.tellStep(ctx, s, rec, begun) }}
 	switch {
-	case d.stop || r.Policy.Action.Kind == ActionStop && p.PID != 0:
+	case d.stop || action.Kind == ActionStop && p.PID != 0:
 		return false, r.halt(ctx, restarter, p, rec, d)
 	case p.PID == 0:
 		plan.Before = func(ctx context.Context) error { return r.before(ctx, p, rec) }
 		after, err := restarter.Start(ctx, p, plan)
 		return r.afterwards(ctx, after, rec, begun, err)
-	case r.Policy.Action.Kind == ActionRestart:
-		if r.Policy.Hooks.BeforeRestart != nil || r.Policy.Evidence.wanted() {
+	case action.Kind == ActionRestart:
+		if policy.Hooks.BeforeRestart != nil || policy.Evidence.wanted() {
 			plan.Before = func(ctx context.Context) error { return r.before(ctx, p, rec) }
-			if r.Policy.Evidence.Signal != "" {
-				plan.MayEnd = r.Policy.Evidence.takes() + r.Policy.Hooks.timeout()
+			if policy.Evidence.Signal != "" {
+				plan.MayEnd = policy.Evidence.takes() + policy.Hooks.timeout()
 			}
 		}
 		after, err := restarter.Restart(ctx, p, plan)
@@ -307,9 +308,9 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 	}
 	err = restarter.Act(ctx, p, func(ctx context.Context) error {
 		r.commit(rec.Process, false)
-		return r.other(ctx, p, rec)
+		return r.other(ctx, action, policy.Hooks.Timeout, rec)
 	})
-	if err == nil && r.verifies() {
+	if err == nil && r.verifies(rec.Process) {
 		works = r.verify(ctx, p, rec.Check) == nil
 	}
 	r.mu.Lock()
@@ -319,14 +320,14 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 }
 
 // other does what is neither a restart nor a stop.
-func (r *runner) other(ctx context.Context, p supervisor.Process, rec record.Record) error {
-	switch a := r.Policy.Action; a.Kind {
+func (r *runner) other(ctx context.Context, a Action, timeout time.Duration, rec record.Record) error {
+	switch a.Kind {
 	case ActionSignal:
 		rec.Action, rec.Why = record.Signalled, a.Signal
 		r.tell(rec)
 		return r.client.Signal(ctx, rec.Process, a.Signal)
 	case ActionExec:
-		output, err := command.Command{Args: a.Command, Env: r.facts(rec, "action"), Timeout: r.Policy.Hooks.Timeout}.Run(ctx)
+		output, err := command.Command{Args: a.Command, Env: r.facts(rec, "action"), Timeout: timeout}.Run(ctx)
 		rec.Action, rec.Why = record.Executed, outcomeOf(a.Command, output, err)
 		r.tell(rec)
 		return nil
@@ -372,7 +373,7 @@ func (r *runner) commit(namespec string, restart bool) {
 	s := r.engine.known(namespec)
 	if !s.counted {
 		r.engine.commit(time.Now(), namespec)
-		s.owed = s.owed || restart && r.verifies()
+		s.owed = s.owed || restart && r.verifies(namespec)
 		r.save()
 	}
 }
@@ -391,7 +392,7 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 		return false, err
 	}
 	r.forget("no restart " + rec.Process)
-	if !r.verifies() {
+	if !r.verifies(rec.Process) {
 		return true, nil
 	}
 	return r.concludes(ctx, p, rec, begun), nil
@@ -399,8 +400,9 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 
 // verifies reports whether a restart has a conclusion: that the process works again
 // is to be seen, and the hook for that to be run.
-func (r *runner) verifies() bool {
-	return r.Policy.MaxUnavailable != (Share{}) || r.Policy.PanicThreshold > 0 || r.Policy.Hooks.AfterRestart != nil
+func (r *runner) verifies(namespec string) bool {
+	policy := r.plans.of(namespec).policy
+	return policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
 }
 
 // concludes verifies that p works, tells, and runs the hook for that.
@@ -420,7 +422,7 @@ func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record
 		rec.Action, rec.Why = record.Doubtful, doubt.Error()
 	}
 	r.tell(rec)
-	r.hook(ctx, "after-restart", r.Policy.Hooks.AfterRestart, rec)
+	r.hook(ctx, "after-restart", rec)
 	r.owe(rec.Process, false)
 	return doubt == nil
 }
@@ -429,7 +431,7 @@ func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record
 // process out of service in the hook before it. It is written down, for the next
 // listener.
 func (r *runner) owe(namespec string, owed bool) {
-	if !r.verifies() {
+	if !r.verifies(namespec) {
 		return
 	}
 	r.mu.Lock()
@@ -490,7 +492,7 @@ func (r *runner) verify(ctx context.Context, p supervisor.Process, cause string)
 	if p.PID == 0 {
 		return &supervisor.ChangedError{Now: p}
 	}
-	deadline := time.Now().Add(r.Policy.StartPeriod + verifyTime)
+	deadline := time.Now().Add(r.plan(p).startPeriod + verifyTime)
 	for pause := verifyMin; ; pause = min(2*pause, verifyMax) {
 		if doubt = r.succeedsInTime(ctx, p, cause); doubt == nil || ctx.Err() != nil {
 			return doubt
@@ -542,16 +544,16 @@ func (r *runner) succeeds(ctx context.Context, p supervisor.Process, cause strin
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for _, c := range r.Checks {
+	for _, rule := range r.plan(p).rules {
 		begun := time.Now()
-		result := r.look(ctx, c, p)
+		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r.note(p, c.Name(), result, time.Since(begun), false)
+		r.note(p, rule.Name, result, time.Since(begun), false)
 		later := errors.Is(result.Err, checks.ErrNotYet) || errors.Is(result.Err, checks.ErrPending)
-		if result.Status == checks.Unhealthy && !later || result.Status == checks.Unknown && !later && c.Name() == cause {
-			return fmt.Errorf("%s: %s", c.Name(), why(result))
+		if result.Status == checks.Unhealthy && !later || result.Status == checks.Unknown && !later && rule.Name == cause {
+			return fmt.Errorf("%s: %s", rule.Name, why(result))
 		}
 	}
 	return nil
@@ -599,7 +601,7 @@ func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Rec
 			r.tell(rec)
 			return
 		}
-		r.hook(ctx, "after-stop", r.Policy.Hooks.AfterStop, rec)
+		r.hook(ctx, "after-stop", rec)
 	}
 	r.tellProgress(s, begun)
 }

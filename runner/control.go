@@ -135,10 +135,8 @@ func (r *runner) reset(selector string) []string {
 // describe says what this listener is. The lock is held.
 func (r *runner) describe(l *control.Listener) {
 	l.Name, l.Process, l.PID, l.Started = r.Name, r.self, os.Getpid(), r.started
-	l.Supervisord, l.Watches, l.Policy = r.client.Address(), r.watches(), r.Policy.describe()
-	for _, c := range r.Checks {
-		l.Checks = append(l.Checks, c.Name())
-	}
+	l.Supervisord, l.Watches, l.Policy = r.client.Address(), r.plans.String(), r.plans.describe()
+	l.Checks = r.plans.names()
 	for _, p := range r.engine.pauses {
 		l.Pauses = append(l.Pauses, control.Held{Selector: p.Selector, Until: p.Until})
 	}
@@ -167,39 +165,36 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	}
 	s := r.engine.known(namespec)
 	if s.process.SameRun(p) && p.State == supervisor.Running {
-		for _, c := range r.Checks {
-			if rule := s.rules[c.Name()]; rule != nil && (rule.status != checks.Unknown || rule.count() > 0) {
-				e.Rules = append(e.Rules, r.explainRule(namespec, c.Name(), rule))
+		for _, settings := range s.plan.rules {
+			rule := s.rules[settings.Name]
+			if rule != nil && (rule.status != checks.Unknown || rule.count() > 0) {
+				e.Rules = append(e.Rules, r.explainRule(namespec, settings, rule))
+			}
+			if left := settings.StartPeriod - p.Uptime; left > 0 && (rule == nil || !rule.settled) {
+				e.StartPeriod = max(e.StartPeriod, left.Seconds())
 			}
 		}
-		settled := len(s.rules) == len(r.Checks)
-		for _, rule := range s.rules {
-			settled = settled && rule.settled
-		}
-		if left := r.Policy.StartPeriod - p.Uptime; left > 0 && !settled {
-			e.StartPeriod = left.Seconds()
-		}
 	}
-	if l := r.Policy.RestartLimit; l.Restarts > 0 {
+	if l := s.plan.policy.RestartLimit; l.Restarts > 0 {
 		e.Restarts, e.Limit = len(s.counting(now, l.Within)), l.String()
 	} else {
 		e.Restarts = s.total
 	}
-	e.Backoff, e.LastRestart = r.Policy.Backoff.pause(s.level).Seconds(), s.lastAct
+	e.Backoff, e.LastRestart = s.plan.policy.Backoff.pause(s.level).Seconds(), s.lastAct
 	e.Would = r.would(now, p, s)
 	return e
 }
 
-func (r *runner) explainRule(namespec, check string, rule *rule) control.Rule {
-	t := r.Policy.FailureThreshold
-	x := control.Rule{Check: check, Verdict: rule.status.String(), Failures: fmt.Sprintf("%d of %d", rule.count(), t.Failures)}
+func (r *runner) explainRule(namespec string, settings Rule, rule *rule) control.Rule {
+	t := settings.FailureThreshold
+	x := control.Rule{Check: settings.Name, Verdict: rule.status.String(), Failures: fmt.Sprintf("%d of %d", rule.count(), t.Failures)}
 	if t.Of > t.Failures {
 		x.Failures += fmt.Sprintf(" in the last %d", t.Of)
 	}
 	if rule.status == checks.Unhealthy {
-		x.Successes = fmt.Sprintf("%d of %d", rule.successes, r.Policy.SuccessThreshold)
+		x.Successes = fmt.Sprintf("%d of %d", rule.successes, settings.SuccessThreshold)
 	}
-	if last := r.findings[finding{namespec, check}]; last != nil {
+	if last := r.findings[finding{namespec, settings.Name}]; last != nil {
 		x.Status, x.Looked = last.status.String(), last.looked
 		if last.status != checks.Healthy {
 			x.Reason = last.reason
@@ -210,15 +205,17 @@ func (r *runner) explainRule(namespec, check string, rule *rule) control.Rule {
 
 // would says what would be done about a process now, and why.
 func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
-	var failing, unhealthy []string
-	for _, c := range r.Checks {
-		rule := s.rules[c.Name()]
+	var failing, unhealthy, alerts []string
+	for _, settings := range s.plan.rules {
+		rule := s.rules[settings.Name]
 		switch {
 		case rule == nil:
+		case rule.status == checks.Unhealthy && settings.Action.Kind == ActionAlert:
+			alerts = append(alerts, settings.Name)
 		case rule.status == checks.Unhealthy:
-			unhealthy = append(unhealthy, c.Name())
+			unhealthy = append(unhealthy, settings.Name)
 		case rule.count() > 0:
-			failing = append(failing, fmt.Sprintf("%s has failed %d of %v", c.Name(), rule.count(), r.Policy.FailureThreshold))
+			failing = append(failing, fmt.Sprintf("%s has failed %d of %v", settings.Name, rule.count(), settings.FailureThreshold))
 		}
 	}
 	d := r.engine.decide(now, p.Namespec())
@@ -231,6 +228,8 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 		unhealthy = []string{p.State.String()}
 	case p.State != supervisor.Running:
 		return "nothing: it is " + p.State.String()
+	case len(unhealthy) == 0 && len(alerts) > 0:
+		return "alerted of: " + strings.Join(alerts, ", ")
 	case len(unhealthy) == 0 && len(failing) > 0:
 		return "nothing yet: " + strings.Join(failing, ", ")
 	case len(unhealthy) == 0:
@@ -241,7 +240,7 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 	case d.act && d.stop:
 		return fmt.Sprintf("stopped at the next look: %s; %s", why, d.why)
 	case d.act:
-		return fmt.Sprintf("%s at the next look: %s", r.wanted(p, d), why)
+		return fmt.Sprintf("%s at the next look: %s", r.wanted(p, cause{check: unhealthy[0]}, d), why)
 	}
-	return fmt.Sprintf("held, else %s: %s; %s", r.wanted(p, d), why, d.why)
+	return fmt.Sprintf("held, else %s: %s; %s", r.wanted(p, cause{check: unhealthy[0]}, d), why, d.why)
 }

@@ -235,6 +235,7 @@ func TestSelectors(t *testing.T) {
 	}{
 		{"*", "web:a", true}, {"web:*", "web:a", true}, {"web:", "web:a", true}, {"web:a", "web:a", true}, {"solo", "solo", true},
 		{"web:*", "solo", false}, {"web:a", "web:b", false}, {"web", "web:a", false}, {"a", "web:a", false},
+		{"web:web_?", "web:web_1", true}, {"web:web_?", "web:web_12", false}, {"w*:*_1", "web:web_1", true}, {"s*", "solo", true}, {"s*", "solo:b", false}, {"a.c", "abc", false}, {"a:b:c", "a:b", false},
 	} {
 		if got := (pause{Selector: tt.selector}).covers(tt.namespec); got != tt.want {
 			t.Errorf("%s covers %s: %v", tt.selector, tt.namespec, got)

@@ -16,16 +16,16 @@ import (
 // nothing and knows no clock: it is told what checks find and what comes of
 // restarts, and at what time. It is for one goroutine at a time.
 type engine struct {
-	policy   Policy
+	plans    func(namespec string) *plan
 	random   func(time.Duration) time.Duration // of a jitter; less than it
 	subjects map[string]*subject               // by namespec
 	groups   map[string]*group
 	pauses   []pause
 }
 
-func newEngine(p Policy) *engine {
+func newEngine(plans func(namespec string) *plan) *engine {
 	return &engine{
-		policy:   p,
+		plans:    plans,
 		random:   rand.N[time.Duration],
 		subjects: make(map[string]*subject),
 		groups:   make(map[string]*group),
@@ -34,6 +34,7 @@ func newEngine(p Policy) *engine {
 
 // subject is what is known of one process.
 type subject struct {
+	plan    *plan
 	process supervisor.Process // as it was last looked at; the rules are about this run
 	rules   map[string]*rule   // by check
 
@@ -86,17 +87,12 @@ type pause struct {
 }
 
 func (p pause) covers(namespec string) bool {
-	if p.Selector == "*" {
-		return true
+	pattern, err := parsePattern(p.Selector)
+	if err != nil {
+		return false
 	}
 	group, name := supervisor.SplitNamespec(namespec)
-	return selector{group: selectorGroup(p.Selector), name: selectorName(p.Selector)}.matches(supervisor.Process{Group: group, Name: name})
-}
-
-func selectorGroup(text string) string { group, _ := supervisor.SplitNamespec(text); return group }
-func selectorName(text string) string {
-	_, name := supervisor.SplitNamespec(text)
-	return cmp.Or(name, "*")
+	return pattern.matches(supervisor.Process{Group: group, Name: name})
 }
 
 // subject returns what is known of a process, of this run of it.
@@ -121,6 +117,7 @@ func (e *engine) known(namespec string) *subject {
 		s = &subject{rules: make(map[string]*rule)}
 		e.subjects[namespec] = s
 	}
+	s.plan = e.plans(namespec)
 	return s
 }
 
@@ -177,7 +174,7 @@ func (e *engine) roll(now time.Time, all, watched []supervisor.Process) {
 // wellNoMore ends the time in which nothing was wrong with a process. If that was
 // long enough its pauses begin anew.
 func (e *engine) wellNoMore(now time.Time, s *subject) {
-	if !s.wellFrom.IsZero() && e.policy.Backoff.Initial > 0 && now.Sub(s.wellFrom) >= e.policy.Backoff.ResetAfter {
+	if b := s.plan.policy.Backoff; !s.wellFrom.IsZero() && b.Initial > 0 && now.Sub(s.wellFrom) >= b.ResetAfter {
 		s.level = 0
 	}
 	s.wellFrom = time.Time{}
@@ -199,23 +196,24 @@ func (e *engine) observe(now time.Time, p supervisor.Process, check string, foun
 		r = new(rule)
 		s.rules[check] = r
 	}
+	settings := s.plan.rule(check)
 	switch found {
 	case checks.Healthy:
-		return e.succeeded(now, s, r)
+		return e.succeeded(now, s, r, settings)
 	case checks.Unhealthy:
-		return e.failed(now, s, r)
+		return e.failed(now, s, r, settings)
 	}
 	return judgement{status: r.status}
 }
 
-func (e *engine) succeeded(now time.Time, s *subject, r *rule) judgement {
+func (e *engine) succeeded(now time.Time, s *subject, r *rule, settings Rule) judgement {
 	before := r.status
 	hadFailed := r.count() > 0
 	r.settled, r.failing = true, false
-	r.push(false, e.policy.FailureThreshold.results())
+	r.push(false, settings.FailureThreshold.results())
 	r.successes++
-	if r.status == checks.Unhealthy && r.successes < e.policy.SuccessThreshold {
-		return judgement{status: r.status, count: fmt.Sprintf("%d of %d successes", r.successes, e.policy.SuccessThreshold), turned: true}
+	if r.status == checks.Unhealthy && r.successes < settings.SuccessThreshold {
+		return judgement{status: r.status, count: fmt.Sprintf("%d of %d successes", r.successes, settings.SuccessThreshold), turned: true}
 	}
 	if r.status == checks.Unhealthy {
 		r.failures = nil
@@ -228,11 +226,11 @@ func (e *engine) succeeded(now time.Time, s *subject, r *rule) judgement {
 	return judgement{status: r.status, turned: before != checks.Healthy || hadFailed && r.count() == 0}
 }
 
-func (e *engine) failed(now time.Time, s *subject, r *rule) judgement {
+func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judgement {
 	r.successes = 0
-	t := e.policy.FailureThreshold
-	if !r.settled && s.process.Uptime < e.policy.StartPeriod {
-		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(e.policy.StartPeriod))}
+	t := settings.FailureThreshold
+	if !r.settled && s.process.Uptime < settings.StartPeriod {
+		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(settings.StartPeriod))}
 	}
 	r.failing = true
 	r.push(true, t.results())
@@ -304,11 +302,11 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 	if until := e.pausedUntil(now, namespec); !until.IsZero() {
 		return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(until)), next: until}
 	}
-	if l := e.policy.RestartLimit; l.Restarts > 0 {
+	if l := s.plan.policy.RestartLimit; l.Restarts > 0 {
 		if acts := s.counting(now, l.Within); len(acts) >= l.Restarts {
 			next := acts[len(acts)-l.Restarts].Add(l.Within)
 			exceeded = decision{held: heldByLimit, next: next, why: fmt.Sprintf("the restart limit of %v is reached", l)}
-			if e.policy.RestartLimitThen != ThenStop || s.process.PID == 0 {
+			if s.plan.policy.RestartLimitThen != ThenStop || s.process.PID == 0 {
 				return exceeded
 			}
 			exceeded.act, exceeded.stop, exceeded.held = true, true, ""
@@ -326,7 +324,7 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 	if exceeded.stop {
 		return exceeded
 	}
-	return decision{act: true, trial: g.panic != nil && !g.panic.helped}
+	return decision{act: true, trial: s.plan.policy.PanicThreshold > 0 && g.panic != nil && !g.panic.helped}
 }
 
 // pausedUntil returns the end of the longest pause that covers a process; zero
@@ -342,20 +340,20 @@ func (e *engine) pausedUntil(now time.Time, namespec string) (until time.Time) {
 
 // later says whether a restart is due only at a later time.
 func (e *engine) later(now time.Time, s *subject) decision {
-	if pause := e.policy.Backoff.pause(s.level); pause > 0 {
+	if pause := s.plan.policy.Backoff.pause(s.level); pause > 0 {
 		if next := s.lastAct.Add(pause); now.Before(next) {
 			return decision{held: heldByBackoff, next: next,
 				why: fmt.Sprintf("the pause after restart %d is %s, until %s", s.level, short(pause), clock(next))}
 		}
 	}
-	if e.policy.Jitter > 0 {
+	if s.plan.policy.Jitter > 0 {
 		turn := s.spread
 		if turn.IsZero() {
-			turn = now.Add(e.random(e.policy.Jitter))
+			turn = now.Add(e.random(s.plan.policy.Jitter))
 		}
 		if now.Before(turn) {
 			return decision{held: heldByJitter, next: turn,
-				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(e.policy.Jitter), clock(turn))}
+				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(s.plan.policy.Jitter), clock(turn))}
 		}
 	}
 	return decision{}
@@ -363,15 +361,15 @@ func (e *engine) later(now time.Time, s *subject) decision {
 
 // byGroup says whether the rest of the group holds what is due.
 func (e *engine) byGroup(now time.Time, s *subject, g *group) decision {
-	if p := g.panic; p != nil && !p.helped && (p.trial != "" || now.Before(p.next)) {
+	if p := g.panic; p != nil && s.plan.policy.PanicThreshold > 0 && !p.helped && (p.trial != "" || now.Before(p.next)) {
 		d := decision{held: heldByPanic, why: fmt.Sprintf("%s: held until a trial restart has helped", p)}
 		if p.trial == "" {
 			d.next = p.next
 		}
 		return d
 	}
-	if e.policy.MaxUnavailable != (Share{}) && s.process.PID != 0 { // what does not run can only become available
-		most := e.policy.MaxUnavailable.of(g.size)
+	if s.plan.policy.MaxUnavailable != (Share{}) && s.process.PID != 0 { // what does not run can only become available
+		most := s.plan.policy.MaxUnavailable.of(g.size)
 		if down := e.down(s.process.Group); len(down) >= most {
 			return decision{held: heldByPlaces,
 				why: fmt.Sprintf("no more than %d of %s may be down at once: waits for %s", most, s.process.Group, list(down))}
@@ -437,7 +435,7 @@ func (e *engine) reserve(now time.Time, namespec string) {
 	s.acting, s.counted, s.freed, s.tried = true, false, false, now
 	g := e.group(s.process.Group)
 	g.leave(namespec)
-	if g.panic != nil && !g.panic.helped {
+	if s.plan.policy.PanicThreshold > 0 && g.panic != nil && !g.panic.helped {
 		g.panic.trial = namespec
 	}
 }
@@ -451,10 +449,10 @@ func (e *engine) commit(now time.Time, namespec string) {
 	s := e.known(namespec)
 	s.counted = true
 	s.total++
-	if l := e.policy.RestartLimit; l.Restarts > 0 {
+	if l := s.plan.policy.RestartLimit; l.Restarts > 0 {
 		s.acts = append(slices.Clone(s.counting(now, l.Within)), now)
 	}
-	if e.policy.Backoff.Initial > 0 {
+	if s.plan.policy.Backoff.Initial > 0 {
 		s.level++
 	}
 	s.lastAct = now
@@ -507,7 +505,7 @@ func (e *engine) release(now time.Time, namespec string, works bool) (next []str
 		case !works && s.counted:
 			p.helped, end = false, trialDidNot
 			p.trials++
-			b := e.policy.Backoff
+			b := s.plan.policy.Backoff
 			b.Initial = cmp.Or(b.Initial, trialPause)
 			p.next = now.Add(b.pause(p.trials))
 		}
@@ -528,6 +526,15 @@ func (e *engine) waiting(group string) []string {
 	first := g.waiting[0]
 	g.waiting = g.waiting[1:]
 	return []string{first}
+}
+
+// passOn returns the first of those that wait for a place if there is one for it.
+func (e *engine) passOn(group string) []string {
+	g := e.group(group)
+	if len(g.waiting) == 0 || len(e.down(group)) >= e.known(g.waiting[0]).plan.policy.MaxUnavailable.of(g.size) {
+		return nil
+	}
+	return e.waiting(group)
 }
 
 // due returns the processes of a group, or of all for "", for which something is
@@ -553,14 +560,15 @@ func (e *engine) due(group string) (namespecs []string) {
 // being checked, or acted on, are as they were. It says whether a panic began, or
 // ended.
 func (e *engine) assess(group string, due bool) (began, ended *panicked) {
-	if e.policy.PanicThreshold == 0 {
-		return nil, nil
-	}
 	g := e.group(group)
 	failed := make(map[string]int)
+	threshold := 0.0 // the least of the group
 	for _, s := range e.subjects {
 		if s.process.Group != group {
 			continue
+		}
+		if t := s.plan.policy.PanicThreshold; t > 0 && (threshold == 0 || t < threshold) {
+			threshold = t
 		}
 		for check, r := range s.rules {
 			if r.failing {
@@ -575,7 +583,7 @@ func (e *engine) assess(group string, due bool) (began, ended *panicked) {
 		}
 	}
 	running := max(g.running, failed[worst])
-	tooMany := running > 1 && float64(failed[worst])*100 > e.policy.PanicThreshold*float64(running)
+	tooMany := threshold > 0 && running > 1 && float64(failed[worst])*100 > threshold*float64(running)
 	switch {
 	case g.panic == nil && tooMany && due:
 		g.panic = new(panicked)

@@ -12,6 +12,12 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
+// alike are the plans of processes that have one policy, a valid one.
+func alike(policy Policy) func(string) *plan {
+	p := &plan{policy: policy, startPeriod: policy.StartPeriod}
+	return func(string) *plan { return p }
+}
+
 // observed lets an engine with that policy observe results, a letter each: F is a
 // failure, S a success, U unknown. They are a second apart, of a process that has
 // just been started. It returns what each comes to: "." nothing, "!" due.
@@ -21,7 +27,7 @@ func observed(t *testing.T, policy Policy, results string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(policy)
+	e := newEngine(alike(policy))
 	p := supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running, Started: time.Unix(1000, 0)}
 	var came []byte
 	for i, result := range results {
@@ -69,7 +75,7 @@ func TestThresholds(t *testing.T) {
 // failures.
 func TestCountsOfAnotherRun(t *testing.T) {
 	policy, _ := Policy{FailureThreshold: Threshold{Failures: 2}}.validate()
-	e := newEngine(policy)
+	e := newEngine(alike(policy))
 	p := supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running, Started: time.Unix(1000, 0)}
 	e.observe(time.Unix(1001, 0), p, "test", checks.Unhealthy)
 	p.PID, p.Started = 8, time.Unix(1002, 0)
@@ -84,7 +90,7 @@ func TestCountsOfAnotherRun(t *testing.T) {
 // TestJitterAnew draws another time for each thing that is due.
 func TestJitterAnew(t *testing.T) {
 	policy, _ := Policy{Jitter: 20 * time.Second}.validate()
-	e := newEngine(policy)
+	e := newEngine(alike(policy))
 	e.random = func(time.Duration) time.Duration { return 7 * time.Second }
 	p := supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running, Started: time.Unix(1000, 0)}
 	fails := func(at int64) decision {
@@ -117,7 +123,7 @@ func TestJitterAnew(t *testing.T) {
 // TestRestartBeforeThePanic ends while a trial is made, and is none.
 func TestRestartBeforeThePanic(t *testing.T) {
 	policy, _ := Policy{PanicThreshold: 50}.validate()
-	e := newEngine(policy)
+	e := newEngine(alike(policy))
 	now := time.Unix(1000, 0)
 	var all []supervisor.Process
 	for i := range 3 {
@@ -221,7 +227,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, random: random, policy: policy, engine: newEngine(policy), now: time.Unix(1_000_000, 0)}
+	w := &world{t: t, random: random, policy: policy, engine: newEngine(alike(policy)), now: time.Unix(1_000_000, 0)}
 	w.engine.random = func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
 	for i := range one(1, 4, 10) {
 		w.processes = append(w.processes, &imitation{Process: supervisor.Process{

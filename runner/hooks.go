@@ -31,10 +31,11 @@ func (h Hooks) timeout() time.Duration { return cmp.Or(h.Timeout, command.Defaul
 // before does what comes before a restart, under its lock: the hook, which can
 // veto it, and the evidence, which cannot.
 func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Record) error {
-	if r.Policy.Hooks.BeforeRestart != nil {
+	policy := r.plan(p).policy
+	if policy.Hooks.BeforeRestart != nil {
 		r.owe(rec.Process, true)
 	}
-	err := r.hook(ctx, "before-restart", r.Policy.Hooks.BeforeRestart, rec)
+	err := r.hook(ctx, "before-restart", rec)
 	var exit *command.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -43,8 +44,8 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 		r.owe(rec.Process, false)
 		return errVetoed
 	}
-	if p.PID != 0 && r.Policy.Evidence.wanted() {
-		if r.Policy.Evidence.Signal != "" {
+	if p.PID != 0 && policy.Evidence.wanted() {
+		if policy.Evidence.Signal != "" {
 			r.commit(rec.Process, true) // which the signal may amount to
 		}
 		r.collect(ctx, p, rec)
@@ -53,12 +54,14 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 }
 
 // hook runs a hook, if there is one, and tells what came of it.
-func (r *runner) hook(ctx context.Context, name string, args []string, rec record.Record) error {
+func (r *runner) hook(ctx context.Context, name string, rec record.Record) error {
+	hooks := r.plans.of(rec.Process).policy.Hooks
+	args := map[string][]string{"before-restart": hooks.BeforeRestart, "after-stop": hooks.AfterStop, "after-restart": hooks.AfterRestart}[name]
 	if args == nil {
 		return nil
 	}
 	r.Log.Info(fmt.Sprintf("%s: the hook %s is run: %s", rec.Process, name, foreign.Line(strings.Join(args, " "), lineLength)), "process", rec.Process)
-	output, err := command.Command{Args: args, Env: r.facts(rec, name), Timeout: r.Policy.Hooks.Timeout}.Run(ctx)
+	output, err := command.Command{Args: args, Env: r.facts(rec, name), Timeout: hooks.Timeout}.Run(ctx)
 	var exit *command.ExitError
 	vetoed := errors.As(err, &exit) && exit.Status == vetoStatus && name == "before-restart"
 	switch {

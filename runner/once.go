@@ -77,8 +77,8 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 			report.Rows = append(report.Rows, Row{Process: p, Result: checks.Unsure(fmt.Errorf("not checked: it is %v", p.State)), Time: time.Now()})
 			continue
 		}
-		for _, c := range r.Checks {
-			report.Rows = append(report.Rows, Row{Process: p, Check: c.Name(), check: c})
+		for _, rule := range r.plan(p).rules {
+			report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, check: rule.Check})
 		}
 	}
 	r.fill(ctx, chosen.watched, report.Rows, func(row Row) bool { return row.check != nil })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -278,6 +279,15 @@ func (p Policy) describe() string {
 		add(true, "starts what is %v", state)
 	}
 	return does
+}
+
+// agrees reports whether two policies are the same but for what each rule may have
+// of its own.
+func (p Policy) agrees(q Policy) bool {
+	for _, each := range []*Policy{&p, &q} {
+		each.FailureThreshold, each.SuccessThreshold, each.StartPeriod, each.Action = Threshold{}, 0, 0, Action{}
+	}
+	return reflect.DeepEqual(p, q)
 }
 
 // Validate returns a *PolicyError if p cannot be used.

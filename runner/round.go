@@ -81,10 +81,9 @@ func (r *runner) survey(ctx context.Context) (selection, error) {
 func (r *runner) choose(ctx context.Context) (selection, error) {
 	var processes []supervisor.Process
 	var err error
-	if len(r.selectors) == 1 && r.selectors[0].name != "*" && r.Policy.MaxUnavailable.Percent == 0 && r.Policy.PanicThreshold == 0 {
-		s := r.selectors[0]
+	if namespec, is := r.plans.one(); is {
 		var p supervisor.Process
-		p, err = r.client.Process(ctx, supervisor.Process{Group: s.group, Name: s.name}.Namespec())
+		p, err = r.client.Process(ctx, namespec)
 		if err == nil {
 			processes = append(processes, p)
 		} else if supervisor.IsGone(err) {
@@ -100,13 +99,13 @@ func (r *runner) choose(ctx context.Context) (selection, error) {
 	if err != nil {
 		return selection{}, err
 	}
-	return choose(r.selectors, processes, programs, r.self), nil
+	return r.plans.choose(processes, programs, r.self), nil
 }
 
 // configured returns the configuration of processes where it is needed, asking
 // for it when there are new ones.
 func (r *runner) configured(ctx context.Context, processes []supervisor.Process) ([]supervisor.Program, error) {
-	if len(r.selectors) > 0 {
+	if !r.plans.all() {
 		return nil, nil
 	}
 	present, strangers := make(map[string]bool, len(processes)), false
@@ -143,7 +142,7 @@ func (r *runner) tellSelection(chosen selection) {
 		}
 	}
 	r.unmatched = unmatched
-	if len(r.selectors) > 0 {
+	if !r.plans.all() {
 		for _, l := range chosen.left {
 			if tell, _ := r.recur("left out", l.Process.Namespec()); tell {
 				r.Log.Warn(fmt.Sprintf("%s is not watched: %s", l.Process.Namespec(), l.Reason))
@@ -184,7 +183,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 		present[namespec] = true
 		switch {
 		case r.engine.known(namespec).acting:
-		case slices.Contains(r.Policy.Revive, p.State):
+		case r.revives(p):
 			r.checking.Go(func() { r.resolve(ctx, p, notRunning(p)) })
 		case p.State != supervisor.Running:
 		case r.busy[namespec] > 0:
@@ -195,7 +194,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 		default:
 			r.busy[namespec] = 1
 			var group *groupRound
-			if r.Policy.PanicThreshold > 0 {
+			if r.plan(p).policy.PanicThreshold > 0 {
 				if group = rounds[p.Group]; group == nil {
 					group = &groupRound{group: p.Group}
 					rounds[p.Group] = group
@@ -238,7 +237,7 @@ type cause struct{ check, reason string }
 // startRound tells the checks that want to know it, and returns the context for
 // their runs.
 func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) context.Context {
-	for _, c := range r.Checks {
+	for _, c := range r.plans.checks() {
 		if shared, wants := c.(checks.RoundStarter); wants {
 			r.guard(c, "", func() { ctx = shared.StartRound(ctx, watched) })
 		}
@@ -315,18 +314,22 @@ type examination struct {
 // about it.
 func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
 	found := examination{well: true}
-	for _, c := range r.Checks {
+	for _, rule := range r.plan(p).rules {
 		begun := time.Now()
-		result := r.look(ctx, c, p)
+		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {
 			return examination{} // cut short: whatever it says is not about the process
 		}
-		j := r.note(p, c.Name(), result, time.Since(begun), true)
+		j := r.note(p, rule.Name, result, time.Since(begun), true)
 		if result.Status == checks.Unhealthy {
 			found.well = false
 		}
-		if j.due {
-			found.cause = &cause{c.Name(), why(result)}
+		switch {
+		case !j.due:
+		case rule.Action.Kind == ActionAlert:
+			r.alert(p, cause{rule.Name, why(result)})
+		default:
+			found.cause = &cause{rule.Name, why(result)}
 			return found
 		}
 	}

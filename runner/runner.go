@@ -31,21 +31,21 @@ const DefaultConcurrency = 256
 // checkGrace is how long a check may take to return when it is cut short.
 const checkGrace = time.Second
 
-// Config configures a listener. Checks is required.
+// Config configures a listener. Checks is required, or else Watches.
 type Config struct {
 	// Name tells listeners apart in logs and records.
 	Name string
 
-	// Checks are run for each process in this order, up to the first that
-	// finds it unhealthy.
-	Checks []checks.Check
-
-	// Processes to watch: "name" (which means "name:name"), "group:name" or
-	// "group:*". When there is none, all processes of Groups; and when there is
-	// none of these either, every process of this supervisord that does not
-	// seem to be an event listener. This listener itself is never watched.
+	// Checks, Processes and Policy are those of a listener with one Watch, whose
+	// rules say nothing else than Policy. Groups are in place of Processes where
+	// there are none: all processes of groups of these names.
+	Checks    []checks.Check
 	Processes []string
 	Groups    []string
+	Policy    Policy
+
+	// Watches are in place of all of these.
+	Watches []Watch
 
 	// Server is how to reach supervisord. Without a URL it is what supervisord
 	// says in SUPERVISOR_SERVER_URL, and without a Username the credentials are
@@ -55,10 +55,6 @@ type Config struct {
 	// StateDir is the folder of the journal of restarts; see
 	// supervisor.StateDir, which also finds one for "".
 	StateDir string
-
-	// Policy is when and how processes are acted on. The zero Policy restarts a
-	// process at its first failure.
-	Policy Policy
 
 	// Concurrency is how many processes are checked at once. 0 means
 	// DefaultConcurrency.
@@ -96,14 +92,14 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // runner is a listener at work.
 type runner struct {
 	Config
-	self      string // our own namespec, or ""
-	started   time.Time
-	working   context.Context // until the end
-	onStdio   bool            // it talks with a supervisord through the streams of the program
-	selectors []selector
-	client    *supervisor.Client
-	limit     chan struct{} // holds a place for each process being checked
-	sinks     []*sinkQueue
+	plans   *plans
+	self    string // our own namespec, or ""
+	started time.Time
+	working context.Context // until the end
+	onStdio bool            // it talks with a supervisord through the streams of the program
+	client  *supervisor.Client
+	limit   chan struct{} // holds a place for each process being checked
+	sinks   []*sinkQueue
 
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
@@ -122,7 +118,7 @@ type runner struct {
 	saved     bool                        // there is a file of what is counted
 	ending    bool                        // nothing more is begun
 	listing   bool                        // a round waits for supervisord
-	unmatched map[string]bool             // selectors that match nothing
+	unmatched map[string]bool             // patterns that match nothing
 	leftOut   string                      // what was told last of who is left out
 	trouble   map[string]*recurring
 	checking  sync.WaitGroup
@@ -132,18 +128,27 @@ type runner struct {
 // newRunner validates cfg and fills in what it leaves to the environment.
 func newRunner(cfg Config) (*runner, error) {
 	switch {
-	case len(cfg.Checks) == 0:
-		return nil, &ConfigError{errors.New("no checks")}
+	case len(cfg.Watches) > 0 && len(cfg.Checks)+len(cfg.Processes)+len(cfg.Groups) > 0:
+		return nil, &ConfigError{errors.New("both Watches and one of Checks, Processes and Groups")}
 	case cfg.Concurrency < 0:
 		return nil, &ConfigError{fmt.Errorf("concurrency %d is less than 0", cfg.Concurrency)}
 	case (cfg.Stdin == nil) != (cfg.Stdout == nil):
 		return nil, &ConfigError{errors.New("of Stdin and Stdout, only one is set")}
 	}
 	var err error
-	if cfg.Policy, err = cfg.Policy.validate(); err != nil {
-		return nil, &ConfigError{err}
+	if len(cfg.Watches) == 0 {
+		w := Watch{Processes: cfg.Processes, Policy: cfg.Policy}
+		if len(w.Processes) == 0 {
+			if w.Processes, err = groupPatterns(cfg.Groups); err != nil {
+				return nil, &ConfigError{err}
+			}
+		}
+		for _, c := range cfg.Checks {
+			w.Rules = append(w.Rules, Rule{Check: c})
+		}
+		cfg.Watches = []Watch{w}
 	}
-	selectors, err := parseSelectors(cfg.Groups, cfg.Processes)
+	plans, err := newPlans(cfg.Watches)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -168,13 +173,13 @@ func newRunner(cfg Config) (*runner, error) {
 	}
 	r := &runner{
 		Config:    cfg,
-		selectors: selectors,
+		plans:     plans,
 		client:    client,
 		limit:     make(chan struct{}, cfg.Concurrency),
 		opening:   make(chan struct{}, 1),
 		surveying: make(chan struct{}, 1),
 		busy:      make(map[string]int),
-		engine:    newEngine(cfg.Policy),
+		engine:    newEngine(plans.of),
 		kept:      make(map[string]func()),
 		evidence:  make(map[string]*record.Evidence),
 		wakes:     make(map[string]*time.Timer),
@@ -208,8 +213,10 @@ func Run(ctx context.Context, cfg Config) error {
 		if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
 			return &ConfigError{err}
 		}
-		if err := r.Policy.Evidence.prepare(); err != nil {
-			return &ConfigError{err}
+		for _, w := range r.plans.watches {
+			if err := w.policy.Evidence.prepare(); err != nil {
+				return &ConfigError{err}
+			}
 		}
 	}
 	if r.Stdin == nil && r.Stdout == nil {
@@ -279,28 +286,12 @@ func (r *runner) run(ctx context.Context) error {
 
 // introduce says what is going to happen.
 func (r *runner) introduce() {
-	var names []string
-	for _, c := range r.Checks {
-		names = append(names, c.Name())
-	}
-	does := r.Policy.describe()
+	does := r.plans.describe()
 	if r.DryRun {
 		does = "is a dry run and restarts nothing, where it else " + does
 	}
 	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s",
-		r.watches(), strings.Join(names, ", "), r.client.Address(), r.Concurrency, does))
-}
-
-// watches says in words what is watched.
-func (r *runner) watches() string {
-	if len(r.selectors) == 0 {
-		return "every process"
-	}
-	var texts []string
-	for _, s := range r.selectors {
-		texts = append(texts, s.text)
-	}
-	return strings.Join(texts, ", ")
+		r.plans, strings.Join(r.plans.names(), ", "), r.client.Address(), r.Concurrency, does))
 }
 
 // contact waits until supervisord can be asked, which may be a while after it

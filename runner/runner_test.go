@@ -890,7 +890,7 @@ func TestBadConfig(t *testing.T) {
 		{"no address", runner.Config{Checks: check}, supervisor.ErrNoURL.Error()},
 		{"a bad concurrency", runner.Config{Checks: check, Server: server, Concurrency: -1}, "concurrency -1 is less than 0"},
 		{"half of the protocol", runner.Config{Checks: check, Server: server, Stdin: strings.NewReader("")}, "of Stdin and Stdout, only one is set"},
-		{"a bad process", runner.Config{Checks: check, Server: server, Processes: []string{":a"}}, `process name ":a": write NAME, GROUP:NAME or GROUP:*`},
+		{"a bad process", runner.Config{Checks: check, Server: server, Processes: []string{":a"}}, `process ":a": write NAME, GROUP:NAME or GROUP:*`},
 		{"a bad group", runner.Config{Checks: check, Server: server, Groups: []string{"web:a"}}, `process group "web:a": write the name of a group`},
 		{"a bad state folder", runner.Config{Checks: check, Server: server, StateDir: "/dev/null"}, "the state folder cannot be used: mkdir /dev/null: not a directory"},
 	}

@@ -11,39 +11,15 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// selector picks processes by group and name.
-type selector struct {
-	text        string // as it was written
-	group, name string // name "*" is any
-}
-
-func (s selector) matches(p supervisor.Process) bool {
-	return s.group == p.Group && (s.name == "*" || s.name == p.Name)
-}
-
-// parseSelectors reads Config.Processes or, when that is empty, Config.Groups.
-func parseSelectors(groups, processes []string) ([]selector, error) {
-	var selectors []selector
-	for _, text := range processes {
-		group, name := supervisor.SplitNamespec(text)
-		if name == "" {
-			name = "*" // "web:" is supervisor's other way to write "web:*"
-		}
-		if group == "" {
-			return nil, fmt.Errorf("process name %q: write NAME, GROUP:NAME or GROUP:*", text)
-		}
-		selectors = append(selectors, selector{text, group, name})
-	}
-	if len(processes) > 0 {
-		return selectors, nil
-	}
+// groupPatterns are the patterns for Config.Groups.
+func groupPatterns(groups []string) (patterns []string, err error) {
 	for _, group := range groups {
 		if group == "" || strings.Contains(group, ":") {
 			return nil, fmt.Errorf("process group %q: write the name of a group", group)
 		}
-		selectors = append(selectors, selector{group + ":*", group, "*"})
+		patterns = append(patterns, group+":*")
 	}
-	return selectors, nil
+	return patterns, nil
 }
 
 // selection is what becomes of the processes of a supervisord: watched ones,
@@ -61,37 +37,44 @@ type LeftOut struct {
 	Reason  string
 }
 
-// choose selects from processes. Without a selector it is all of them, but for
-// event listeners as far as they can be told by their configuration.
-func choose(selectors []selector, processes []supervisor.Process, programs []supervisor.Program, self string) selection {
+// choose selects from processes. What no pattern names is left out where it is an
+// event listener, as far as that can be told by its configuration.
+func (p *plans) choose(processes []supervisor.Process, programs []supervisor.Program, self string) selection {
 	chosen := selection{all: processes}
-	matched := make([]bool, len(selectors))
-	listeners := make(map[string]string)
-	if len(selectors) == 0 {
-		listeners = findListeners(programs)
-	}
-	for _, p := range processes {
-		wanted := len(selectors) == 0
-		for i, s := range selectors {
-			if s.matches(p) {
-				wanted, matched[i] = true, true
+	listeners := findListeners(programs)
+	matched := make(map[string]bool)
+	for _, process := range processes {
+		wanted, named := false, false
+		for _, w := range p.watches {
+			for _, pattern := range w.patterns {
+				if pattern.matches(process) {
+					matched[pattern.text] = true
+				}
+			}
+			if w.picks(process) {
+				wanted, named = true, named || len(w.patterns) > 0
 			}
 		}
-		reason := listeners[p.Namespec()]
-		if p.Namespec() == self || p.PID == os.Getpid() {
+		reason := ""
+		if !named {
+			reason = listeners[process.Namespec()]
+		}
+		if process.Namespec() == self || process.PID == os.Getpid() {
 			reason = "that is this listener itself"
 		}
 		switch {
 		case !wanted:
 		case reason != "":
-			chosen.left = append(chosen.left, LeftOut{p, reason})
+			chosen.left = append(chosen.left, LeftOut{process, reason})
 		default:
-			chosen.watched = append(chosen.watched, p)
+			chosen.watched = append(chosen.watched, process)
 		}
 	}
-	for i, s := range selectors {
-		if !matched[i] {
-			chosen.unmatched = append(chosen.unmatched, s.text)
+	for _, w := range p.watches {
+		for _, pattern := range w.patterns {
+			if !matched[pattern.text] {
+				chosen.unmatched = append(chosen.unmatched, pattern.text)
+			}
 		}
 	}
 	return chosen

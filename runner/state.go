@@ -40,9 +40,9 @@ func (r *runner) ownName() string {
 	if r.self != "" {
 		return r.self
 	}
-	text := r.watches()
-	for _, c := range r.Checks {
-		text += "\x00" + c.Name()
+	text := r.plans.String()
+	for _, name := range r.plans.names() {
+		text += "\x00" + name
 	}
 	sum := sha256.Sum256([]byte(text))
 	return fmt.Sprintf("%s-%x", cmp.Or(r.Name, "listener"), sum[:4])
@@ -117,7 +117,7 @@ func (r *runner) load() {
 	for namespec, p := range state.Processes {
 		s := r.engine.known(namespec)
 		s.process.Group, s.process.Name = supervisor.SplitNamespec(namespec)
-		if p.Owed && r.verifies() {
+		if p.Owed && r.verifies(namespec) {
 			s.acting = true // until that is concluded
 		}
 		s.level, s.stopped, s.owed, s.lastAct = p.Level, p.Stopped, p.Owed, earlier(p.LastAct, now)

@@ -1,0 +1,249 @@
+package runner
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// Watch is some processes, and what is to be found and done about them.
+type Watch struct {
+	// Processes are the names of the processes, as supervisorctl shows them, with
+	// * for any characters in them and ? for any one: "web:*", "worker",
+	// "*:web_?". "*" is all. Those with a ! before them are left out. When there
+	// is none, it is every process of this supervisord that does not seem to be
+	// an event listener. This listener itself is never watched.
+	Processes []string
+
+	// Rules are checked for each process in this order, up to the first for which
+	// something is to be done. At least one is required.
+	Rules []Rule
+
+	// Policy is that of the processes, and of rules that say nothing else. Where
+	// several Watches have a process that of the first one counts, with the rules
+	// of all.
+	Policy Policy
+}
+
+// Rule is a check with what follows from it. What is zero is as the Policy says.
+type Rule struct {
+	Check checks.Check // required
+
+	// Name is what it is called in logs and records. "" is the check's own, with a
+	// number where a process has several of a name.
+	Name string
+
+	FailureThreshold Threshold
+	SuccessThreshold int
+	StartPeriod      time.Duration
+	Action           Action
+}
+
+// with returns the rule with what is zero filled in, or a *PolicyError.
+func (r Rule) with(p Policy) (Rule, error) {
+	if r.FailureThreshold == (Threshold{}) {
+		r.FailureThreshold = p.FailureThreshold
+	}
+	r.SuccessThreshold = cmp.Or(r.SuccessThreshold, p.SuccessThreshold)
+	r.StartPeriod = cmp.Or(r.StartPeriod, p.StartPeriod)
+	if r.Action.Kind == "" {
+		r.Action = p.Action
+	}
+	r.Name = cmp.Or(r.Name, r.Check.Name())
+	valid, err := Policy{FailureThreshold: r.FailureThreshold, SuccessThreshold: r.SuccessThreshold, StartPeriod: r.StartPeriod, Action: r.Action}.validate()
+	r.FailureThreshold, r.SuccessThreshold, r.Action = valid.FailureThreshold, valid.SuccessThreshold, valid.Action
+	return r, err
+}
+
+// watch is a valid Watch.
+type watch struct {
+	patterns []pattern // none for all that are no listeners
+	rules    []Rule
+	policy   Policy
+}
+
+func newWatch(w Watch) (*watch, error) {
+	policy, err := w.Policy.validate()
+	if err != nil {
+		return nil, err
+	}
+	patterns, err := parsePatterns(w.Processes)
+	if err != nil {
+		return nil, err
+	}
+	if len(w.Rules) == 0 {
+		return nil, errors.New("no checks")
+	}
+	valid := &watch{patterns: patterns, policy: policy}
+	for _, r := range w.Rules {
+		if r, err = r.with(policy); err != nil {
+			return nil, err
+		}
+		valid.rules = append(valid.rules, r)
+	}
+	return valid, nil
+}
+
+// picks reports whether p is one of the processes.
+func (w *watch) picks(p supervisor.Process) bool {
+	picked := len(w.patterns) == 0
+	for _, pattern := range w.patterns {
+		if pattern.matches(p) {
+			if pattern.excludes {
+				return false
+			}
+			picked = true
+		}
+	}
+	return picked
+}
+
+// String says in words what is watched.
+func (w *watch) String() string {
+	if len(w.patterns) == 0 {
+		return "every process"
+	}
+	var texts []string
+	for _, p := range w.patterns {
+		texts = append(texts, p.text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// plan is what is to be found and done about one process.
+type plan struct {
+	policy      Policy
+	rules       []Rule
+	startPeriod time.Duration // the longest of the rules
+	contested   bool          // several Watches have it, of different policies
+}
+
+// rule returns the rule of a name. One that there is none of is as the policy says.
+func (p *plan) rule(name string) Rule {
+	for _, r := range p.rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return Rule{Name: name, FailureThreshold: p.policy.FailureThreshold, SuccessThreshold: p.policy.SuccessThreshold, StartPeriod: p.policy.StartPeriod, Action: p.policy.Action}
+}
+
+// plans are the plans of all processes.
+type plans struct {
+	watches []*watch
+	known   sync.Map // *plan by namespec
+}
+
+func newPlans(watches []Watch) (*plans, error) {
+	p := new(plans)
+	for _, w := range watches {
+		valid, err := newWatch(w)
+		if err != nil {
+			return nil, err
+		}
+		p.watches = append(p.watches, valid)
+	}
+	return p, nil
+}
+
+// of returns the plan of a process.
+func (p *plans) of(namespec string) *plan {
+	if known, is := p.known.Load(namespec); is {
+		return known.(*plan)
+	}
+	process := supervisor.Process{}
+	process.Group, process.Name = supervisor.SplitNamespec(namespec)
+	made := new(plan)
+	taken := make(map[string]int)
+	found := false
+	for _, w := range p.watches {
+		if !w.picks(process) {
+			continue
+		}
+		if !found {
+			made.policy, found = w.policy, true
+		} else if !made.policy.agrees(w.policy) {
+			made.contested = true
+		}
+		for _, r := range w.rules {
+			taken[r.Name]++
+			if n := taken[r.Name]; n > 1 {
+				r.Name = fmt.Sprintf("%s %d", r.Name, n)
+			}
+			made.rules = append(made.rules, r)
+			made.startPeriod = max(made.startPeriod, r.StartPeriod)
+		}
+	}
+	if !found {
+		made.policy, _ = Policy{}.validate() // it was watched once
+	}
+	p.known.Store(namespec, made)
+	return made
+}
+
+// checks returns all checks.
+func (p *plans) checks() (all []checks.Check) {
+	for _, w := range p.watches {
+		for _, r := range w.rules {
+			all = append(all, r.Check)
+		}
+	}
+	return all
+}
+
+// all reports whether everything is watched that does not seem to be an event
+// listener.
+func (p *plans) all() bool {
+	return slices.ContainsFunc(p.watches, func(w *watch) bool { return len(w.patterns) == 0 })
+}
+
+// one returns the only process that is watched, where supervisord need not be asked
+// for others.
+func (p *plans) one() (namespec string, is bool) {
+	if len(p.watches) != 1 || len(p.watches[0].patterns) != 1 {
+		return "", false
+	}
+	if policy := p.watches[0].policy; policy.MaxUnavailable.Percent > 0 || policy.PanicThreshold > 0 {
+		return "", false
+	}
+	return p.watches[0].patterns[0].one()
+}
+
+// names are those of all checks, each once.
+func (p *plans) names() (names []string) {
+	for _, w := range p.watches {
+		for _, r := range w.rules {
+			if !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	return names
+}
+
+// describe says in a few words what is done.
+func (p *plans) describe() string {
+	var texts []string
+	for _, w := range p.watches {
+		if text := w.policy.describe(); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// String says in words what is watched.
+func (p *plans) String() string {
+	var texts []string
+	for _, w := range p.watches {
+		texts = append(texts, w.String())
+	}
+	return strings.Join(texts, "; ")
+}
