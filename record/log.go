@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -71,11 +72,13 @@ func sentence(r Record) (slog.Level, string) {
 	return restartSentence(r, took)
 }
 
-func inBrackets(s string) string {
-	if s == "" {
+// inBrackets lists those texts that are not empty.
+func inBrackets(texts ...string) string {
+	texts = slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+	if len(texts) == 0 {
 		return ""
 	}
-	return " (" + s + ")"
+	return " (" + strings.Join(texts, ", ") + ")"
 }
 
 func groupSentence(r Record) (slog.Level, string) {
@@ -93,9 +96,13 @@ func groupSentence(r Record) (slog.Level, string) {
 func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	cause := fmt.Sprintf("%s: %s", r.Check, r.Reason)
 	wanted := cmp.Or(r.Wanted, "restarted")
+	evidence := ""
+	if r.Evidence != nil && r.Evidence.Folder != "" {
+		evidence = "evidence in " + r.Evidence.Folder
+	}
 	switch r.Action {
 	case Stopping:
-		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
+		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why, evidence))
 	case Starting:
 		if r.Seconds == 0 {
 			return slog.LevelInfo, fmt.Sprintf("%s has stopped and is started", r.Process)
@@ -141,7 +148,10 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 	case Reviving:
 		return slog.LevelWarn, fmt.Sprintf("%s is started: %s", r.Process, cause)
 	case Halting:
-		return slog.LevelError, fmt.Sprintf("%s is stopped for good (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why))
+		if r.Why != "" {
+			return slog.LevelError, fmt.Sprintf("%s GIVEN UP: %s: it is stopped for good (pid %d): %s%s", r.Process, r.Why, r.PID, cause, inBrackets(evidence))
+		}
+		return slog.LevelError, fmt.Sprintf("%s is stopped for good (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(evidence))
 	case Halted:
 		return slog.LevelWarn, fmt.Sprintf("%s has stopped after %v, and stays so until somebody starts it", r.Process, took)
 	case Signalled:

@@ -70,16 +70,19 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		}
 	}
 	r.mu.Lock()
-	if !r.engine.known(rec.Process).acting {
-		r.engine.subject(p)
+	if s := r.engine.known(rec.Process); s.late(p) {
+		r.mu.Unlock()
+		return
+	} else if !s.acting {
+		r.engine.take(p)
 	}
 	d := r.engine.decide(time.Now(), rec.Process)
 	rec.Wanted = r.wanted(p, c, d)
 	var free func()
 	var err error
 	switch {
-	case d.act && r.DryRun && !d.stop:
-		r.engine.pretend(time.Now(), rec.Process)
+	case d.act && r.DryRun:
+		r.engine.pretend(time.Now(), rec.Process, d)
 	case d.act && !r.DryRun:
 		if free, err = r.takePlace(&d, p); d.act && err == nil && !r.ending {
 			r.engine.reserve(time.Now(), rec.Process)
@@ -95,14 +98,20 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		r.tellNotDone(ctx, rec, err)
 	case d.act && r.DryRun:
 		rec.Action, rec.Why = record.DryRun, d.why
+		if plan.policy.RestartLimit != (RestartLimit{}) || plan.policy.Backoff != (Backoff{}) {
+			r.forget("no restart " + rec.Process) // each counts
+		}
 		r.tellOnce(rec)
-	case d.act, d.held == heldByAction:
+	case d.act, d.held == heldByAction, d.held == heldByStop:
 	case d.held == heldByLimit:
 		rec.Action, rec.Until = record.GivenUp, d.next
 		if plan.policy.RestartLimitThen == ThenIgnore {
 			rec.Action = record.Ignored
 		}
 		rec.Why = fmt.Sprintf("%s; it is left as it is until %s, or until supervisor_checks reset", d.why, clock(d.next))
+		if r.DryRun {
+			rec.Why = "in this dry run " + d.why
+		}
 		r.tellOnce(rec)
 		r.wakeAt(ctx, rec.Process, d.next)
 	default:
@@ -134,14 +143,28 @@ func (r *runner) takePlace(d *decision, p supervisor.Process) (free func(), err 
 	most := plan.policy.MaxUnavailable.of(r.engine.group(p.Group).size)
 	free, err = r.restarter.Place(p, most, plan.startPeriod+placeTime)
 	switch {
-	case errors.Is(err, supervisor.ErrBusy):
+	case errors.Is(err, supervisor.ErrNoPlace):
 		*d = decision{held: heldByPlaces, next: time.Now().Add(placeRetry),
-			why: fmt.Sprintf("no more than %d of %s may be down at once: %v", most, p.Group, err)}
+			why: fmt.Sprintf("no more than %d of %s may be down at once, also through other listeners: %v", most, p.Group, err)}
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
 	return sync.OnceFunc(free), nil
+}
+
+// keepPlaces takes places for processes that we have stopped for good and that have
+// none: an earlier listener had it, or it took too long. The lock is held.
+func (r *runner) keepPlaces() {
+	for namespec, s := range r.engine.subjects {
+		if !s.stopped || s.acting || r.kept[namespec] != nil || r.DryRun || r.restarter == nil {
+			continue
+		}
+		most := s.plan.policy.MaxUnavailable.of(r.engine.group(s.process.Group).size)
+		if free, err := r.restarter.Place(s.process, most, s.plan.startPeriod+placeTime); err == nil {
+			r.kept[namespec] = sync.OnceFunc(free)
+		}
+	}
 }
 
 // freeKept gives back the places of processes that we have stopped for good and
@@ -182,10 +205,15 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 	}
 	r.checking.Go(func() {
 		p, err := r.client.Process(ctx, namespec)
+		if err != nil && !supervisor.IsGone(err) && ctx.Err() == nil {
+			r.wakeAt(ctx, namespec, time.Now().Add(placeRetry))
+			return
+		}
 		r.mu.Lock()
 		check := err == nil && p.State == supervisor.Running && r.busy[namespec] == 0 && !r.engine.known(namespec).acting
 		if check {
 			r.busy[namespec] = 1
+			r.brief[namespec] = true
 		}
 		r.mu.Unlock()
 		switch {
@@ -194,7 +222,8 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 		case err == nil && r.revives(p):
 			r.resolve(ctx, p, notRunning(p))
 		}
-		r.passOn(ctx, p.Group)
+		group, _ := supervisor.SplitNamespec(namespec)
+		r.passOn(ctx, group)
 	})
 }
 
@@ -228,7 +257,7 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 		r.makeGood(ctx, rec)
 	}
 	r.mu.Lock()
-	if r.engine.known(rec.Process).stopped {
+	if s := r.engine.known(rec.Process); s.stopped && !s.freed {
 		r.kept[rec.Process] = free
 	} else {
 		free()
@@ -288,7 +317,12 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 	}
 	begun := time.Now()
 	policy, action := r.plan(p).policy, r.plan(p).rule(rec.Check).Action
-	plan := supervisor.Plan{Tell: func(s supervisor.Step) { r.tellStep(ctx, s, rec, begun) }}
+	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
+		if s.Name == supervisor.StepStopping {
+			begun = time.Now() // what came before that took nothing from anybody
+		}
+		r.tellStep(ctx, s, rec, begun)
+	}}
 	switch {
 	case d.stop || action.Kind == ActionStop && p.PID != 0:
 		return false, r.halt(ctx, restarter, p, rec, d)
@@ -343,23 +377,37 @@ func (r *runner) other(ctx context.Context, a Action, timeout time.Duration, rec
 func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p supervisor.Process, rec record.Record, d decision) error {
 	begun := time.Now()
 	rec.Why = d.why
-	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
-		if s.Name == supervisor.StepStopping {
-			r.commit(rec.Process, false)
-			rec.Action = record.Halting
-			r.tell(rec)
+	s := r.engine.known(rec.Process)
+	plan := supervisor.Plan{Tell: func(step supervisor.Step) {
+		if step.Name != supervisor.StepStopping {
+			r.tellStep(ctx, step, rec, begun)
 			return
 		}
-		r.tellStep(ctx, s, rec, begun)
+		begun = time.Now()
+		r.mu.Lock()
+		s.stopped = true // the next listener is to know, if we end in the middle of it
+		r.mu.Unlock()
+		r.commit(rec.Process, false)
+		halting := rec
+		halting.Action = record.Halting
+		r.tellWithEvidence(halting)
 	}}
-	if err := restarter.Stop(ctx, p, plan); err != nil {
-		return err
+	if r.plan(p).policy.Evidence.wanted() {
+		plan.Before = func(ctx context.Context) error {
+			r.collect(ctx, p, rec)
+			return nil
+		}
 	}
+	err := restarter.Stop(ctx, p, plan)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.engine.known(rec.Process)
-	s.stopped = true
-	r.save()
+	if err != nil {
+		if ctx.Err() == nil {
+			s.stopped = false
+			r.save()
+		}
+		return err
+	}
 	rec.Action, rec.Seconds = record.Halted, time.Since(begun).Seconds()
 	r.tellLocked(rec)
 	return nil
@@ -423,6 +471,9 @@ func (r *runner) concludes(ctx context.Context, p supervisor.Process, rec record
 	}
 	r.tell(rec)
 	r.hook(ctx, "after-restart", rec)
+	if ctx.Err() != nil {
+		return false // and the next listener owes it
+	}
 	r.owe(rec.Process, false)
 	return doubt == nil
 }
@@ -465,23 +516,30 @@ func (r *runner) makeGood(ctx context.Context, rec record.Record) {
 	}
 }
 
-// makeAllGood does so for what an earlier listener owes.
-func (r *runner) makeAllGood(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for namespec, s := range r.engine.subjects {
-		if !s.owed || !s.counted && s.acting && s.process.PID != 0 {
-			continue
+// inherit sees to what an earlier listener owes of a process, as soon as its restart
+// has been finished, or cannot be: all of them have when resumed is closed.
+func (r *runner) inherit(ctx context.Context, namespec string, resumed <-chan struct{}) {
+	rec := record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"}
+	deadline := time.AfterFunc(r.plans.of(namespec).startPeriod+placeTime, func() { r.freeLate(ctx, rec, func() {}) })
+	for waits := true; waits && r.restarter.Unfinished(namespec); {
+		select {
+		case <-time.After(verifyMin):
+		case <-resumed:
+			waits = false
+		case <-ctx.Done():
 		}
-		r.acting.Go(func() {
-			r.makeGood(ctx, record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"})
-			r.mu.Lock()
-			next, _ := r.engine.release(time.Now(), namespec, true)
-			r.mu.Unlock()
-			for _, other := range next {
-				r.recheck(ctx, other)
-			}
-		})
+		waits = waits && ctx.Err() == nil
+	}
+	deadline.Stop()
+	if ctx.Err() != nil {
+		return
+	}
+	r.makeGood(ctx, rec)
+	r.mu.Lock()
+	next, _ := r.engine.release(time.Now(), namespec, true)
+	r.mu.Unlock()
+	for _, other := range next {
+		r.recheck(ctx, other)
 	}
 }
 
@@ -586,13 +644,7 @@ func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Rec
 	case supervisor.StepStopping:
 		r.commit(rec.Process, true)
 		rec.Action = record.Stopping
-		r.mu.Lock()
-		if rec.Evidence = r.evidence[rec.Process]; rec.Evidence != nil && rec.Evidence.Folder != "" {
-			rec.Why = strings.TrimPrefix(rec.Why+", evidence in "+rec.Evidence.Folder, ", ")
-		}
-		delete(r.evidence, rec.Process)
-		r.tellLocked(rec)
-		r.mu.Unlock()
+		r.tellWithEvidence(rec)
 		return
 	case supervisor.StepStarting:
 		if rec.PID == 0 && rec.Check != "" { // a process that did not run
@@ -604,6 +656,15 @@ func (r *runner) tellStep(ctx context.Context, s supervisor.Step, rec record.Rec
 		r.hook(ctx, "after-stop", rec)
 	}
 	r.tellProgress(s, begun)
+}
+
+// tellWithEvidence records the beginning of a stop, with what was collected before.
+func (r *runner) tellWithEvidence(rec record.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec.Evidence = r.evidence[rec.Process]
+	delete(r.evidence, rec.Process)
+	r.tellLocked(rec)
 }
 
 // tellProgress records a step of a restart that began at begun, if that is known.

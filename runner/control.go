@@ -16,6 +16,10 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
+// answerTime is how long supervisord has to say which processes there are when a
+// person asks: less than the person waits for.
+const answerTime = 8 * time.Second
+
 // serveControl lets people speak to this listener until ctx is done.
 func (r *runner) serveControl(ctx context.Context) {
 	const enough = 60 // of a path that has an end
@@ -53,6 +57,8 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	for _, namespec := range wake {
 		r.recheck(r.working, namespec)
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	chosen, err := r.survey(ctx)
 	if err != nil {
 		answer.Listener.Trouble = err.Error()
@@ -77,9 +83,10 @@ func (r *runner) pause(request control.Request) error {
 	if request.Selector == "" {
 		return errors.New("nothing is selected")
 	}
-	until := time.Now().Add(request.For).Round(time.Second)
+	now := time.Now()
+	until := now.Add(request.For).Round(time.Second)
 	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool { return p.Selector == request.Selector })
-	r.engine.pauses = append(r.engine.pauses, pause{request.Selector, until})
+	r.engine.pauses = append(r.engine.pauses, pause{request.Selector, now, until})
 	r.save()
 	r.Log.Warn(fmt.Sprintf("actions on %s are paused until %s", foreign.Line(request.Selector, lineLength), clock(until)))
 	return nil
@@ -122,8 +129,8 @@ func (r *runner) reset(selector string) []string {
 			s.acts, s.level, s.spread = nil, 0, time.Time{}
 		}
 	}
-	for _, g := range r.engine.groups {
-		if g.panic != nil {
+	for name, g := range r.engine.groups {
+		if g.panic != nil && (selector == "" || slices.ContainsFunc(r.engine.of(name), pause{Selector: selector}.covers)) {
 			g.panic.next, g.panic.trials = time.Time{}, 0
 		}
 	}
@@ -167,7 +174,7 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	if s.process.SameRun(p) && p.State == supervisor.Running {
 		for _, settings := range s.plan.rules {
 			rule := s.rules[settings.Name]
-			if rule != nil && (rule.status != checks.Unknown || rule.count() > 0) {
+			if rule != nil && r.findings[finding{namespec, settings.Name}] != nil {
 				e.Rules = append(e.Rules, r.explainRule(namespec, settings, rule))
 			}
 			if left := settings.StartPeriod - p.Uptime; left > 0 && (rule == nil || !rule.settled) {
@@ -205,10 +212,10 @@ func (r *runner) explainRule(namespec string, settings Rule, rule *rule) control
 
 // would says what would be done about a process now, and why.
 func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
-	var failing, unhealthy, alerts []string
+	var failing, unhealthy, alerts, unknown []string
 	for _, settings := range s.plan.rules {
 		rule := s.rules[settings.Name]
-		switch {
+		switch last := r.findings[finding{p.Namespec(), settings.Name}]; {
 		case rule == nil:
 		case rule.status == checks.Unhealthy && settings.Action.Kind == ActionAlert:
 			alerts = append(alerts, settings.Name)
@@ -216,22 +223,28 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 			unhealthy = append(unhealthy, settings.Name)
 		case rule.count() > 0:
 			failing = append(failing, fmt.Sprintf("%s has failed %d of %v", settings.Name, rule.count(), settings.FailureThreshold))
+		case last != nil && last.status == checks.Unknown:
+			unknown = append(unknown, settings.Name)
 		}
 	}
 	d := r.engine.decide(now, p.Namespec())
 	switch {
 	case s.acting:
 		return "nothing more: it is being acted on"
-	case s.stopped:
+	case s.stopped && p.PID == 0:
 		return "nothing: we have stopped it for good"
 	case r.revives(p):
 		unhealthy = []string{p.State.String()}
 	case p.State != supervisor.Running:
 		return "nothing: it is " + p.State.String()
+	case !s.process.SameRun(p), len(s.rules) == 0:
+		return "nothing yet: it has not been checked since its start"
 	case len(unhealthy) == 0 && len(alerts) > 0:
-		return "alerted of: " + strings.Join(alerts, ", ")
+		return "nothing more: alerted of " + strings.Join(alerts, ", ")
 	case len(unhealthy) == 0 && len(failing) > 0:
 		return "nothing yet: " + strings.Join(failing, ", ")
+	case len(unhealthy) == 0 && len(unknown) > 0:
+		return "nothing: not known to fail " + strings.Join(unknown, ", ")
 	case len(unhealthy) == 0:
 		return "nothing: no check fails"
 	}

@@ -83,6 +83,7 @@ type panicked struct {
 // pause holds the actions on some processes.
 type pause struct {
 	Selector string    `json:"selector"` // "web:a", "web:*", "*"
+	From     time.Time `json:"from"`
 	Until    time.Time `json:"until"`
 }
 
@@ -95,8 +96,14 @@ func (p pause) covers(namespec string) bool {
 	return pattern.matches(supervisor.Process{Group: group, Name: name})
 }
 
-// subject returns what is known of a process, of this run of it.
-func (e *engine) subject(p supervisor.Process) *subject {
+// late reports whether p is what a process was before it became what is known of
+// it: whoever has found something of that was slow.
+func (s *subject) late(p supervisor.Process) bool {
+	return p.Started.Before(s.process.Started) || p.Started.Equal(s.process.Started) && s.process.PID == 0 && p.PID != 0
+}
+
+// take notes what a process is now, which may be another run of it.
+func (e *engine) take(p supervisor.Process) *subject {
 	s := e.known(p.Namespec())
 	if !s.process.SameRun(p) {
 		for _, r := range s.rules { // what fails is taken to fail until it is looked at again
@@ -131,8 +138,9 @@ func (e *engine) group(name string) *group {
 }
 
 // roll says which processes there are: all of supervisord's, as far as they are
-// known, and those that are watched. What is neither is forgotten.
-func (e *engine) roll(now time.Time, all, watched []supervisor.Process) {
+// known, and those that are watched. What is neither is forgotten. It reports
+// whether the pauses of one begin anew.
+func (e *engine) roll(now time.Time, all, watched []supervisor.Process) (reset bool) {
 	sizes := make(map[string]int)
 	for _, g := range e.groups {
 		g.running = 0
@@ -159,9 +167,12 @@ func (e *engine) roll(now time.Time, all, watched []supervisor.Process) {
 		if s == nil || s.acting {
 			continue
 		}
-		e.subject(p)
+		e.take(p)
+		if s.level > 0 && s.stable(now) {
+			s.level, reset = 0, true
+		}
 		if p.State != supervisor.Running {
-			e.wellNoMore(now, s)
+			s.wellFrom = time.Time{}
 		}
 	}
 	for namespec, s := range e.subjects {
@@ -169,15 +180,14 @@ func (e *engine) roll(now time.Time, all, watched []supervisor.Process) {
 			delete(e.subjects, namespec)
 		}
 	}
+	return reset
 }
 
-// wellNoMore ends the time in which nothing was wrong with a process. If that was
-// long enough its pauses begin anew.
-func (e *engine) wellNoMore(now time.Time, s *subject) {
-	if b := s.plan.policy.Backoff; !s.wellFrom.IsZero() && b.Initial > 0 && now.Sub(s.wellFrom) >= b.ResetAfter {
-		s.level = 0
-	}
-	s.wellFrom = time.Time{}
+// stable reports whether nothing has been wrong with a process for so long that its
+// pauses begin anew.
+func (s *subject) stable(now time.Time) bool {
+	b := s.plan.policy.Backoff
+	return b.Initial > 0 && !s.wellFrom.IsZero() && now.Sub(s.wellFrom) >= b.ResetAfter
 }
 
 // judgement is what a result comes to.
@@ -190,7 +200,10 @@ type judgement struct {
 
 // observe takes in what a check has found of a process.
 func (e *engine) observe(now time.Time, p supervisor.Process, check string, found checks.Status) judgement {
-	s := e.subject(p)
+	if e.known(p.Namespec()).late(p) {
+		return judgement{}
+	}
+	s := e.take(p)
 	r := s.rules[check]
 	if r == nil {
 		r = new(rule)
@@ -223,7 +236,11 @@ func (e *engine) succeeded(now time.Time, s *subject, r *rule, settings Rule) ju
 	if s.wellFrom.IsZero() && !slices.ContainsFunc(slices.Collect(maps.Values(s.rules)), func(r *rule) bool { return r.status == checks.Unhealthy }) {
 		s.wellFrom = now
 	}
-	return judgement{status: r.status, turned: before != checks.Healthy || hadFailed && r.count() == 0}
+	j := judgement{status: r.status, turned: before != checks.Healthy || hadFailed && r.count() == 0}
+	if before == checks.Unhealthy && settings.SuccessThreshold > 1 {
+		j.count = fmt.Sprintf("%d of %d successes", r.successes, settings.SuccessThreshold)
+	}
+	return j
 }
 
 func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judgement {
@@ -241,7 +258,10 @@ func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judge
 	j.status = r.status
 	if r.status == checks.Unhealthy {
 		j.due = true
-		e.wellNoMore(now, s)
+		if s.stable(now) {
+			s.level = 0
+		}
+		s.wellFrom = time.Time{}
 	}
 	if t.results() > 1 && j.turned {
 		j.count = fmt.Sprintf("%d of %d", r.count(), t.Failures)
@@ -272,6 +292,7 @@ func (r *rule) count() (n int) {
 // Reasons for which nothing is done about a process for now.
 const (
 	heldByAction  = "action"  // it is being acted on already
+	heldByStop    = "stop"    // it is we who have stopped it
 	heldByPause   = "pause"   // somebody has said so
 	heldByLimit   = "limit"   // RestartLimit
 	heldByBackoff = "backoff" // Backoff
@@ -298,6 +319,9 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 	exceeded := decision{}
 	if s.acting {
 		return decision{held: heldByAction, why: "it is being acted on"}
+	}
+	if s.stopped {
+		return decision{held: heldByStop, why: "we have stopped it for good"}
 	}
 	if until := e.pausedUntil(now, namespec); !until.IsZero() {
 		return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(until)), next: until}
@@ -473,7 +497,11 @@ func (e *engine) acted(now time.Time, namespec string) {
 // pretend says that a process would be acted on now, had somebody not asked for
 // that to be left out: limits and pauses go on as though it had been, and had not
 // helped.
-func (e *engine) pretend(now time.Time, namespec string) {
+func (e *engine) pretend(now time.Time, namespec string, d decision) {
+	if d.stop {
+		e.known(namespec).stopped = true
+		return
+	}
 	e.reserve(now, namespec)
 	e.commit(now, namespec)
 	e.acted(now, namespec)
@@ -537,6 +565,16 @@ func (e *engine) passOn(group string) []string {
 	return e.waiting(group)
 }
 
+// of returns the processes of a group that are known.
+func (e *engine) of(group string) (namespecs []string) {
+	for namespec, s := range e.subjects {
+		if s.process.Group == group {
+			namespecs = append(namespecs, namespec)
+		}
+	}
+	return namespecs
+}
+
 // due returns the processes of a group, or of all for "", for which something is
 // due.
 func (e *engine) due(group string) (namespecs []string) {
@@ -564,7 +602,7 @@ func (e *engine) assess(group string, due bool) (began, ended *panicked) {
 	failed := make(map[string]int)
 	threshold := 0.0 // the least of the group
 	for _, s := range e.subjects {
-		if s.process.Group != group {
+		if s.process.Group != group || s.stopped || s.process.PID == 0 && !s.acting { // what does not run fails nothing
 			continue
 		}
 		if t := s.plan.policy.PanicThreshold; t > 0 && (threshold == 0 || t < threshold) {

@@ -158,6 +158,37 @@ func TestRestartBeforeThePanic(t *testing.T) {
 	}
 }
 
+// TestStoppedProcessesFailNothing has somebody stop what fails: the panic ends.
+func TestStoppedProcessesFailNothing(t *testing.T) {
+	policy, _ := Policy{PanicThreshold: 50}.validate()
+	e := newEngine(alike(policy))
+	now := time.Unix(1000, 0)
+	var all []supervisor.Process
+	for i := range 4 {
+		all = append(all, supervisor.Process{Group: "web", Name: fmt.Sprint("p", i), PID: 7 + i, State: supervisor.Running, Started: now})
+	}
+	e.roll(now, all, all)
+	for i := range 3 {
+		e.observe(now, all[i], "test", checks.Unhealthy)
+	}
+	e.observe(now, all[3], "test", checks.Healthy)
+	if b, _ := e.assess("web", true); b == nil {
+		t.Fatal("no panic")
+	}
+	for i := range 3 { // somebody stops them
+		all[i].PID, all[i].State, all[i].Stopped = 0, supervisor.Stopped, now
+	}
+	for range 1000 {
+		now = now.Add(time.Minute)
+		e.roll(now, all, all)
+		e.observe(now, all[3], "test", checks.Healthy)
+		e.assess("web", false)
+	}
+	if p := e.group("web").panic; p != nil {
+		t.Errorf("still panicked after 1000 minutes in which all that runs is healthy: %s", p)
+	}
+}
+
 // world is an imitation of all that an engine is told about: processes that fail
 // and are restarted at random. It checks what the engine decides.
 type world struct {

@@ -59,10 +59,11 @@ const (
 	tailBytes = 4 << 10
 	partBytes = 64 << 10
 
-	// tailTime, procTime and coreTime bound the steps.
-	tailTime = 2 * time.Second
-	procTime = 2 * time.Second
-	coreTime = time.Minute
+	// tailTime, procTime, coreTime and writeTime bound the steps.
+	tailTime  = 2 * time.Second
+	procTime  = 2 * time.Second
+	coreTime  = time.Minute
+	writeTime = 10 * time.Second
 )
 
 func (e Evidence) wanted() bool {
@@ -71,7 +72,7 @@ func (e Evidence) wanted() bool {
 
 // takes is how long collecting it takes at most.
 func (e Evidence) takes() time.Duration {
-	return 2*tailTime + procTime + coreTime + cmp.Or(e.Pause, DefaultEvidencePause) + supervisor.DefaultTimeout
+	return 2*tailTime + procTime + 2*coreTime + writeTime + cmp.Or(e.Pause, DefaultEvidencePause) + supervisor.DefaultTimeout
 }
 
 func (e Evidence) validate() error {
@@ -127,7 +128,9 @@ func (r *runner) collect(ctx context.Context, p supervisor.Process, rec record.R
 		parts["core"] = r.core(ctx, p)
 	}
 	if e.Signal != "" {
-		if err := r.client.Signal(ctx, rec.Process, e.Signal); err != nil {
+		if err := r.sameRun(ctx, p); err != nil {
+			parts["signal"] = fmt.Sprintf("not sent signal %s: %v\n", e.Signal, err)
+		} else if err := r.client.Signal(ctx, rec.Process, e.Signal); err != nil {
 			parts["signal"] = fmt.Sprintf("not sent signal %s: %v\n", e.Signal, err)
 		} else {
 			parts["signal"] = fmt.Sprintf("sent signal %s\n", e.Signal)
@@ -148,7 +151,7 @@ func (r *runner) collect(ctx context.Context, p supervisor.Process, rec record.R
 	}
 	kept := &record.Evidence{Parts: parts}
 	if e.Dir != "" {
-		folder, err := e.write(p, parts)
+		folder, err := within(writeTime, func() (string, error) { return e.write(p, parts) })
 		if err != nil {
 			r.happens("evidence", fmt.Errorf("keep the evidence of %s: %w", rec.Process, err))
 		} else {
@@ -159,6 +162,40 @@ func (r *runner) collect(ctx context.Context, p supervisor.Process, rec record.R
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.evidence[rec.Process] = kept
+}
+
+// sameRun returns an error if p is no longer the run that a process is in.
+func (r *runner) sameRun(ctx context.Context, p supervisor.Process) error {
+	now, err := r.client.Process(ctx, p.Namespec())
+	switch {
+	case supervisor.IsGone(err):
+		return &supervisor.ChangedError{}
+	case err != nil:
+		return err
+	case !now.SameRun(p):
+		return &supervisor.ChangedError{Now: now}
+	}
+	return nil
+}
+
+// within returns what do returns, unless that takes too long: then it is left
+// behind.
+func within[T any](limit time.Duration, do func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := do()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(limit):
+		return result, fmt.Errorf("it has taken longer than %v", limit)
+	}
 }
 
 // cut shortens a text.
@@ -190,17 +227,19 @@ func (e Evidence) write(p supervisor.Process, parts map[string]string) (folder s
 			return "", err
 		}
 	}
-	return folder, prune(e.Dir, cmp.Or(e.Max, DefaultEvidenceMax))
+	return folder, prune(e.Dir, filepath.Base(folder), cmp.Or(e.Max, DefaultEvidenceMax))
 }
 
-// prune removes what is older than the newest so many entries of a folder.
-func prune(dir string, most int) error {
+// prune removes all but so many entries of a folder: the newest by their names, and
+// the one that has just been written, for the clock may have been set back.
+func prune(dir, newest string, most int) error {
 	all, err := filepath.Glob(filepath.Join(escapeGlob(dir), entries))
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(path string) bool { return strings.HasPrefix(filepath.Base(path), newest) })
 	slices.Sort(all)
-	for _, old := range all[:max(0, len(all)-most)] {
+	for _, old := range all[:max(0, len(all)+1-most)] {
 		if err := os.RemoveAll(old); err != nil {
 			return err
 		}
@@ -217,11 +256,17 @@ func (r *runner) core(ctx context.Context, p supervisor.Process) string {
 	e := r.plan(p).policy.Evidence
 	path := filepath.Join(e.CoreDir, entryName(p))
 	output, err := command.Command{Args: []string{"gcore", "-o", path, fmt.Sprint(p.PID)}, Timeout: coreTime}.Run(ctx)
+	written := fmt.Sprintf("%s.%d", path, p.PID)
 	if err == nil {
-		err = prune(e.CoreDir, max(1, cmp.Or(e.Max, DefaultEvidenceMax)/5))
+		_, err = within(coreTime, func() (struct{}, error) {
+			if err := os.Chmod(written, 0o600); err != nil { // it has all that the process knows
+				return struct{}{}, err
+			}
+			return struct{}{}, prune(e.CoreDir, filepath.Base(written), max(1, cmp.Or(e.Max, DefaultEvidenceMax)/5))
+		})
 	}
 	if err != nil {
 		return fmt.Sprintf("%v\n%s", err, output)
 	}
-	return fmt.Sprintf("%s.%d\n", path, p.PID)
+	return written + "\n"
 }

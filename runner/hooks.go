@@ -44,6 +44,14 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 		r.owe(rec.Process, false)
 		return errVetoed
 	}
+	if policy.Hooks.BeforeRestart != nil && p.PID != 0 {
+		if err := r.sameRun(ctx, p); err != nil { // the hook may have taken long
+			var changed *supervisor.ChangedError
+			if errors.As(err, &changed) {
+				return err
+			}
+		}
+	}
 	if p.PID != 0 && policy.Evidence.wanted() {
 		if policy.Evidence.Signal != "" {
 			r.commit(rec.Process, true) // which the signal may amount to
@@ -73,7 +81,7 @@ func (r *runner) hook(ctx context.Context, name string, rec record.Record) error
 		r.tell(rec)
 	default:
 		for line := range strings.Lines(output) {
-			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, foreign.Line(line, lineLength)), "process", rec.Process)
+			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, foreign.Line(strings.TrimSpace(line), lineLength)), "process", rec.Process)
 		}
 	}
 	return err
@@ -88,7 +96,7 @@ func outcomeOf(args []string, output string, err error) string {
 		text += ": " + err.Error()
 	}
 	if output = strings.TrimSpace(output); output != "" {
-		text += "; it says: " + foreign.Line(output, lineLength)
+		text += fmt.Sprintf(" (it says: %s)", foreign.Line(strings.ReplaceAll(output, "\n", " | "), lineLength))
 	}
 	return text
 }

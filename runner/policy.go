@@ -278,6 +278,12 @@ func (p Policy) describe() string {
 	for _, state := range p.Revive {
 		add(true, "starts what is %v", state)
 	}
+	add(p.Hooks.BeforeRestart != nil, "before-restart %s", strings.Join(p.Hooks.BeforeRestart, " "))
+	add(p.Hooks.AfterStop != nil, "after-stop %s", strings.Join(p.Hooks.AfterStop, " "))
+	add(p.Hooks.AfterRestart != nil, "after-restart %s", strings.Join(p.Hooks.AfterRestart, " "))
+	add(p.Evidence.Dir != "", "evidence-dir %s", p.Evidence.Dir)
+	add(p.Evidence.Signal != "", "evidence-signal %s", p.Evidence.Signal)
+	add(p.Evidence.CoreDir != "", "core-dir %s", p.Evidence.CoreDir)
 	return does
 }
 

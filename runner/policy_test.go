@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -120,8 +121,9 @@ func TestSuccessThreshold(t *testing.T) {
 		b.tick()
 		broken.Store(false)
 		b.ticks(15 * time.Second)
-		b.wantOnce(`level=INFO msg="web:a healthy again: test (was unhealthy) (1 of 3 successes)"`)
+		b.wantOnce(`level=INFO msg="web:a healthy: test (1 of 3 successes)"`)
 		b.wantOnce(`level=INFO msg="web:a healthy: test (2 of 3 successes)"`)
+		b.wantOnce(`level=INFO msg="web:a healthy again: test (was unhealthy) (3 of 3 successes)"`)
 	})
 }
 
@@ -161,7 +163,7 @@ func TestRestartLimit(t *testing.T) {
 				}
 				switch then {
 				case runner.ThenStop:
-					b.wantOnce(`level=ERROR msg="web:a is stopped for good (pid 1004): test: it is broken (the restart limit of 3/10m is reached)"`)
+					b.wantOnce(`level=ERROR msg="web:a GIVEN UP: the restart limit of 3/10m is reached: it is stopped for good (pid 1004): test: it is broken"`)
 					b.wantOnce(`level=WARN msg="web:a has stopped after`)
 					b.ticks(time.Hour)
 					if got := b.Process("web:a").State; got != supervisor.Stopped || len(s.of("web:a")) != 3 {
@@ -604,7 +606,7 @@ func TestActions(t *testing.T) {
 		inBubble(t, fail, web("a"), with(policy), func(b *bench) {
 			b.ticks(time.Minute)
 			b.wantStarts("web:a", 1)
-			b.wantOnce(`level=WARN msg="web:a: a program is run about it (pid 1001): sh: it exited with status 3; it says: done: test: it is broken"`)
+			b.wantOnce(`level=WARN msg="web:a: a program is run about it (pid 1001): sh: it exited with status 3 (it says: done): test: it is broken"`)
 			got, err := os.ReadFile(file)
 			if want := "web:a web a 1001 test it is broken action bench\n"; string(got) != want || err != nil {
 				b.t.Errorf("it was told %q, error %v; want %q", got, err, want)
@@ -638,7 +640,7 @@ func TestHooks(t *testing.T) {
 		if string(got) != want {
 			b.t.Errorf("the hooks were told\n%swant\n%s", got, want)
 		}
-		b.wantOnce(`level=ERROR msg="web:p0: the hook before-restart: sh: it exited with status 9; it says: hello"`)
+		b.wantOnce(`level=ERROR msg="web:p0: the hook before-restart: sh: it exited with status 9 (it says: hello)"`)
 	})
 	t.Run("veto", func(t *testing.T) {
 		veto := filepath.Join(dir, "veto")
@@ -1152,6 +1154,22 @@ func TestVerificationByWhoKnows(t *testing.T) {
 	}
 }
 
+// endDuringHook has a listener end while a hook runs: when the log has a line and
+// there is a file that the hook makes. Time stands still while a program runs.
+func endDuringHook(cfg *runner.Config, log io.Writer, line, file string, stop *context.CancelCauseFunc) {
+	cfg.Log = slog.New(slog.NewTextHandler(writerFunc(func(text []byte) (int, error) {
+		if bytes.Contains(text, []byte(line)) {
+			go func() {
+				for !exists(file) {
+					runtime.Gosched()
+				}
+				(*stop)(errors.New("enough"))
+			}()
+		}
+		return log.Write(text)
+	}), nil))
+}
+
 // TestHookIsCutShort says so.
 func TestHookIsCutShort(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "begun")
@@ -1160,19 +1178,7 @@ func TestHookIsCutShort(t *testing.T) {
 	var stop context.CancelCauseFunc
 	inBubble(t, fail, web("a"), func(cfg *runner.Config) {
 		cfg.Policy.Hooks.BeforeRestart = hook
-		cfg.Log = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
-			if bytes.Contains(line, []byte("is run: sh -c touch")) {
-				go func() {
-					for ; ; runtime.Gosched() { // time stands still while a program runs
-						if _, err := os.Stat(file); err == nil {
-							break
-						}
-					}
-					stop(errors.New("enough"))
-				}()
-			}
-			return log.Write(line)
-		}), nil))
+		endDuringHook(cfg, log, "is run: sh -c touch", file, &stop)
 	}, func(b *bench) {
 		b.log, stop = log, b.stop
 		b.tickThenSilence()
@@ -1264,5 +1270,82 @@ func TestDeafCheckAtTheEnd(t *testing.T) {
 			b.t.Errorf("it took %v to end", took)
 		}
 		time.Sleep(time.Hour)
+	})
+}
+
+// TestLateFindings has the dues of a round wait for a slow process, while later rounds go on: they
+// say nothing of what has been stopped since.
+func TestLateFindings(t *testing.T) {
+	check := func(ctx context.Context, p supervisor.Process) checks.Result {
+		switch p.Name {
+		case "p0":
+			return checks.Fail(errors.New("it is broken"))
+		case "p1":
+			if p.Uptime < 3*time.Second {
+				select {
+				case <-time.After(45 * time.Second):
+				case <-ctx.Done():
+				}
+			}
+		case "p2":
+			if time.Now().After(time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)) {
+				return checks.Fail(errors.New("it is broken"))
+			}
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, many(4), with(runner.Policy{PanicThreshold: 60, MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}), func(b *bench) {
+		b.ticks(5 * time.Minute)
+		down := 0
+		for i := range 4 {
+			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
+				down++
+			}
+		}
+		if down != 1 {
+			t.Errorf("%d down", down)
+		}
+	})
+}
+
+// TestWhatWeStoppedIsNotRevived has a process exit by itself when it is told to stop for good.
+func TestWhatWeStoppedIsNotRevived(t *testing.T) {
+	inBubble(t, fail, web("a"), with(runner.Policy{Action: runner.Action{Kind: runner.ActionStop}, Revive: []supervisor.State{supervisor.Exited}}), func(b *bench) {
+		var once atomic.Bool
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.stopProcess" && !once.Swap(true) {
+				b.Exit("web:a", false)
+			}
+			return supervisortest.Fate{}
+		})
+		b.ticks(30 * time.Second)
+		b.wantStarts("web:a", 1)
+	})
+}
+
+// TestEvidenceIsOfTheRunThatFailed has supervisord start a process anew during the hook before its
+// restart: nobody sends it a signal.
+func TestEvidenceIsOfTheRunThatFailed(t *testing.T) {
+	dir := t.TempDir()
+	var sig atomic.Int32
+	inBubble(t, failFirst("a"), web("a"), func(c *runner.Config) {
+		c.Policy.Hooks.BeforeRestart = []string{"touch", filepath.Join(dir, "before")}
+		c.Policy.Evidence = runner.Evidence{Signal: "QUIT"}
+	}, func(b *bench) {
+		var once atomic.Bool
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if exists(filepath.Join(dir, "before")) && !once.Swap(true) {
+				b.Exit("web:a", true) // it ends by itself, and supervisord starts it, while the hook before runs
+			}
+			if c.Method == "supervisor.signalProcess" {
+				sig.Store(int32(b.Process("web:a").PID))
+			}
+			return supervisortest.Fate{}
+		})
+		b.tickThenSilence()
+		b.wait(20 * time.Second)
+		if got := sig.Load(); got != 0 && got != 1001 {
+			t.Errorf("pid %d was sent QUIT, while 1001 failed", got)
+		}
 	})
 }

@@ -174,8 +174,11 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endPauses()
-	r.engine.roll(time.Now(), chosen.all, chosen.watched)
+	if r.engine.roll(time.Now(), chosen.all, chosen.watched) {
+		r.save()
+	}
 	r.freeKept()
+	r.keepPlaces()
 	present := make(map[string]bool, len(chosen.watched))
 	rounds := make(map[string]*groupRound)
 	for _, p := range chosen.watched {
@@ -186,6 +189,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 		case r.revives(p):
 			r.checking.Go(func() { r.resolve(ctx, p, notRunning(p)) })
 		case p.State != supervisor.Running:
+		case r.brief[namespec]: // it is looked at out of turn
 		case r.busy[namespec] > 0:
 			r.busy[namespec]++
 			if tell, _ := r.recur("slow "+namespec, ""); tell {
@@ -261,6 +265,7 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 		delete(r.trouble, "slow "+namespec)
 	}
 	delete(r.busy, namespec)
+	delete(r.brief, namespec)
 	var all []due
 	switch {
 	case group != nil:
@@ -408,6 +413,12 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	if result.Status == checks.Healthy {
 		last.told.ends()
 		changed = changed || j.count != ""
+		if strings.HasSuffix(j.count, "successes") { // it is healthy again with the last of them, not with the first
+			before = checks.Unhealthy
+			if j.status == checks.Unhealthy {
+				before = checks.Healthy
+			}
+		}
 	} else if tell, again := last.told.happens(time.Now(), rec.Status+rec.Reason); tell || j.turned && j.count != "" {
 		changed = true
 		if before == result.Status && (!again || j.turned && j.count != "") {

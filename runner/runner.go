@@ -103,13 +103,15 @@ type runner struct {
 
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
+	inherited []string // what earlier listeners owe
 
 	surveying chan struct{}        // holds one while supervisord is asked for its processes
 	programs  []supervisor.Program // as far as that needs them
 	known     map[string]bool      // namespecs that were looked up in programs
 
 	mu        sync.Mutex
-	busy      map[string]int // rounds that processes have been in whose checks go on
+	busy      map[string]int  // rounds that processes have been in whose checks go on
+	brief     map[string]bool // those of them that are looked at out of turn
 	engine    *engine
 	kept      map[string]func()           // gives back the places of processes that are stopped for good
 	evidence  map[string]*record.Evidence // that was collected and not yet told, by namespec
@@ -179,6 +181,7 @@ func newRunner(cfg Config) (*runner, error) {
 		opening:   make(chan struct{}, 1),
 		surveying: make(chan struct{}, 1),
 		busy:      make(map[string]int),
+		brief:     make(map[string]bool),
 		engine:    newEngine(plans.of),
 		kept:      make(map[string]func()),
 		evidence:  make(map[string]*record.Evidence),
@@ -327,7 +330,16 @@ func (r *runner) contact(ctx context.Context) {
 	if flavour, err := r.client.Flavour(ctx); err == nil {
 		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))
 	}
-	r.restarter.Resume(ctx, func(s supervisor.Step) { r.tellProgress(s, time.Time{}) }, func(p supervisor.Process, err error) {
+	resumed := make(chan struct{})
+	for _, namespec := range r.inherited {
+		r.acting.Go(func() { r.inherit(ctx, namespec, resumed) })
+	}
+	r.restarter.Resume(ctx, func(s supervisor.Step) {
+		if s.Name == supervisor.StepStarting { // whether an earlier listener came to that is not known
+			r.hook(ctx, "after-stop", record.Record{Kind: record.Restart, Process: s.Process.Namespec(), PID: s.Process.PID, Reason: "a listener that has ended began it"})
+		}
+		r.tellProgress(s, time.Time{})
+	}, func(p supervisor.Process, err error) {
 		r.forget("restart " + p.Namespec())
 		level := slog.LevelError
 		var changed *supervisor.ChangedError
@@ -341,7 +353,7 @@ func (r *runner) contact(ctx context.Context) {
 		}
 		r.Log.Log(ctx, level, text)
 	})
-	r.makeAllGood(ctx)
+	close(resumed)
 }
 
 // open returns the restarter, which needs to know which supervisord this is.
@@ -386,6 +398,11 @@ func (r *runner) wait() {
 		r.Log.Warn(fmt.Sprintf("a check has not returned %v after it was told to", checkGrace))
 	}
 	r.acting.Wait()
+	r.mu.Lock()
+	for _, free := range r.kept { // the next listener takes them
+		free()
+	}
+	r.mu.Unlock()
 	var closing sync.WaitGroup
 	for _, s := range r.sinks {
 		closing.Go(func() { s.close(checkGrace) })

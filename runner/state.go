@@ -119,6 +119,7 @@ func (r *runner) load() {
 		s.process.Group, s.process.Name = supervisor.SplitNamespec(namespec)
 		if p.Owed && r.verifies(namespec) {
 			s.acting = true // until that is concluded
+			r.inherited = append(r.inherited, namespec)
 		}
 		s.level, s.stopped, s.owed, s.lastAct = p.Level, p.Stopped, p.Owed, earlier(p.LastAct, now)
 		for _, at := range p.Acts {
@@ -126,6 +127,9 @@ func (r *runner) load() {
 		}
 	}
 	for _, p := range state.Pauses {
+		if p.From.After(now) { // the clock was set back: it lasts as long as was asked for
+			p.From, p.Until = now, now.Add(p.Until.Sub(p.From))
+		}
 		if now.Before(p.Until) {
 			r.engine.pauses = append(r.engine.pauses, p)
 			r.Log.Warn(fmt.Sprintf("actions on %s are paused until %s", p.Selector, clock(p.Until)))

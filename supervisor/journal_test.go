@@ -252,7 +252,7 @@ func TestPlaces(t *testing.T) {
 		place := func(name string, most int, busy string) (free func()) {
 			t.Helper()
 			free, err := b.restarter.Place(supervisor.Process{Group: "web", Name: name}, most, time.Minute)
-			if busy == "" && err != nil || busy != "" && (!errors.Is(err, supervisor.ErrBusy) || !strings.HasSuffix(err.Error(), ": "+busy)) {
+			if busy == "" && err != nil || busy != "" && (!errors.Is(err, supervisor.ErrNoPlace) || !strings.HasSuffix(err.Error(), ": "+busy)) {
 				t.Errorf("one of %d places for %s: %v, want it taken by %q", most, name, err, busy)
 			}
 			return free

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -46,6 +47,9 @@ const (
 var (
 	// ErrBusy means that another listener is restarting the process.
 	ErrBusy = errors.New("another listener is restarting it")
+
+	// ErrNoPlace means that all places of a group are taken.
+	ErrNoPlace = errors.New("no place is left")
 
 	// ErrJournal means that the restart could not be written down, or not be
 	// read. A restart that cannot be written down is not begun: if we were
@@ -264,6 +268,11 @@ func (r *Restarter) Act(ctx context.Context, p Process, do func(context.Context)
 // Restart.
 func (r *Restarter) Stop(ctx context.Context, p Process, plan Plan) error {
 	return r.Act(ctx, p, func(ctx context.Context) error {
+		if plan.Before != nil {
+			if err := plan.Before(ctx); err != nil {
+				return err
+			}
+		}
 		w := &work{Restarter: r, before: p, plan: plan, ending: ctx,
 			intent: intent{Group: p.Group, Name: p.Name, PID: p.PID, Started: p.Started.Unix()}}
 		plan.tell(Step{Process: p, Name: StepStopping})
@@ -342,8 +351,9 @@ func (r *Restarter) Start(ctx context.Context, p Process, plan Plan) (started Pr
 // Place takes one of so many places that a group has for processes which are
 // down through us, for as long as until free is called, or this process ends. All
 // listeners that share the journal share them. Restarts that a killed listener
-// has left take places, too, for as long as a restart takes at most. The error is
-// ErrBusy when there is none.
+// has left take places, too, for as long as a restart takes at most. When there is
+// none the error wraps ErrNoPlace and names those that have them. Who asks for more
+// places than others sees theirs, but not the other way round.
 func (r *Restarter) Place(p Process, most int, takes time.Duration) (free func(), err error) {
 	return r.journal.place(p.Group, p.Namespec(), most, takes)
 }
@@ -353,6 +363,13 @@ func (r *Restarter) Place(p Process, most int, takes time.Duration) (free func()
 // may not.
 func (r *Restarter) File(name, suffix string) string {
 	return filepath.Join(r.journal.dir, fileName(name)+suffix)
+}
+
+// Unfinished reports whether there is a restart of a process that is not finished,
+// of this listener or another.
+func (r *Restarter) Unfinished(namespec string) bool {
+	_, err := os.Lstat(r.journal.path(namespec))
+	return err == nil
 }
 
 // Resume finishes the restarts that killed listeners left in the journal, all

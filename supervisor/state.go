@@ -255,7 +255,7 @@ func (j *journal) place(group, namespec string, most int, takes time.Duration) (
 	if release != nil {
 		release()
 	}
-	return nil, fmt.Errorf("%w: %s", ErrBusy, strings.Join(slices.Sorted(maps.Keys(others)), ", "))
+	return nil, fmt.Errorf("%w: %s", ErrNoPlace, strings.Join(slices.Sorted(maps.Keys(others)), ", "))
 }
 
 func (j *journal) path(namespec string) string {

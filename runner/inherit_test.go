@@ -1,0 +1,184 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
+)
+
+// TestPlaceIsFreedByTheNextListener has a process that never starts again, and a listener that
+// begins anew while it waits for that.
+func TestPlaceIsFreedByTheNextListener(t *testing.T) {
+	programs := many(2)
+	programs[0].Startup = time.Second / 2
+	programs[0].Fails = func(start int) bool { return start > 1 }
+	var cfg runner.Config
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.Name == "p0" || p.PID == 1002 && time.Now().After(time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)) {
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, programs, func(c *runner.Config) {
+		c.Policy.MaxUnavailable = runner.Share{Number: 1}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(30 * time.Second)
+		b.again(cfg)
+		b.ticks(30 * time.Minute)
+		b.wantStarts("web:p1", 2)
+	})
+}
+
+// TestOthersDoNotWaitForOneThatCannotStart has the next listener finish what it can, and watch that.
+func TestOthersDoNotWaitForOneThatCannotStart(t *testing.T) {
+	programs := many(2)
+	programs[0].Startup = time.Second / 2
+	programs[0].Fails = func(start int) bool { return start > 1 }
+	var cfg runner.Config
+	inBubble(t, fail, programs, func(c *runner.Config) {
+		c.Policy.Hooks.AfterRestart = []string{"true"}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(10 * time.Second)
+		b.again(cfg)
+		n := b.Starts("web:p1")
+		b.ticks(10 * time.Minute)
+		if got := b.Starts("web:p1"); got < n+5 {
+			b.t.Errorf("web:p1 was restarted %d times in ten minutes, though it fails all the time", got-n)
+		}
+	})
+}
+
+// TestOwnRestartsAreNotInherited has a restart begin while the next listener still finishes
+// that of another process: its hook is run once.
+func TestOwnRestartsAreNotInherited(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out")
+	programs := many(2)
+	programs[0].StopTakes = 25 * time.Second
+	programs[0].StopWait = 60 * time.Second
+	programs[1].StopTakes = 40 * time.Second
+	programs[1].StopWait = 60 * time.Second
+	var cfg runner.Config
+	var second atomic.Bool
+	check := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.PID == 1001 || p.PID == 1002 && second.Load() {
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, programs, func(c *runner.Config) {
+		c.Policy.Hooks.AfterRestart = []string{"sh", "-c", "echo $SUPERVISOR_CHECK_PROCESS $SUPERVISOR_CHECK_STATUS $SUPERVISOR_CHECK_REASON >> " + file}
+		cfg = *c
+	}, func(b *bench) {
+		b.tick()
+		b.wait(time.Second)
+		b.again(cfg) // p0 is STOPPING; left open
+		second.Store(true)
+		b.ticks(2 * time.Minute)
+		got, _ := os.ReadFile(file)
+		if n := strings.Count(string(got), "web:p1"); n != 1 {
+			t.Errorf("hook after restart of web:p1 run %d times", n)
+		}
+	})
+}
+
+// TestHookThatIsCutShortIsOwed has the listener end during the hook after a restart: the next
+// one runs it.
+func TestHookThatIsCutShortIsOwed(t *testing.T) {
+	dir := t.TempDir()
+	begun, done := filepath.Join(dir, "begun"), filepath.Join(dir, "done")
+	var stop context.CancelCauseFunc
+	var cfg runner.Config
+	inBubble(t, failFirst("a"), web("a"), func(c *runner.Config) {
+		c.Policy.Hooks.AfterRestart = []string{"sh", "-c", "test -e " + begun + " && touch " + done + " && exit; touch " + begun + "; exec sleep 3000"}
+		cfg = *c
+		endDuringHook(c, io.Discard, "the hook after-restart is run", begun, &stop)
+	}, func(b *bench) {
+		stop = b.stop
+		b.tickThenSilence()
+		b.wait(10 * time.Second)
+		b.again(cfg)
+		b.wait(30 * time.Second)
+		if !exists(done) {
+			t.Errorf("the hook was not run by the next listener\n%s", b.log)
+		}
+	})
+}
+
+// TestStableTimeOutlivesTheListener has a process be well for a day before the listener begins
+// anew.
+func TestStableTimeOutlivesTheListener(t *testing.T) {
+	var cfg runner.Config
+	var broken atomic.Bool
+	broken.Store(true)
+	check := func(context.Context, supervisor.Process) checks.Result {
+		if broken.Load() {
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, web("a"), func(c *runner.Config) {
+		c.Policy.Backoff = runner.Backoff{Initial: 10 * time.Second, Factor: 10, Max: time.Hour, ResetAfter: time.Minute}
+		cfg = *c
+	}, func(b *bench) {
+		s := b.watch()
+		b.ticks(5 * time.Minute)
+		broken.Store(false)
+		b.ticks(24 * time.Hour)
+		b.again(cfg)
+		b.ticks(30 * time.Second)
+		broken.Store(true)
+		before := len(s.of("web:a"))
+		b.ticks(30 * time.Second)
+		if got := len(s.of("web:a")) - before; got != 2 {
+			t.Errorf("%d restarts in 30 s after a day of health, want 2", got)
+		}
+	})
+}
+
+// TestStoppedProcessesKeepTheirPlaces has a listener that has stopped a process for good begin
+// anew: another listener still knows of its place.
+func TestStoppedProcessesKeepTheirPlaces(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, many(4), func(c *runner.Config) {
+		c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(10 * time.Second)
+		b.again(cfg)
+		b.ticks(10 * time.Second)
+		other := supervisortest.NewServer(supervisor.Python)
+		defer other.Close()
+		o := cfg
+		o.Stdin, o.Stdout = other.Listener()
+		o.Name = "other"
+		go runner.Run(b.t.Context(), o)
+		for range 20 {
+			b.tick()
+			other.Tick(5 * time.Second)
+			b.wait(5 * time.Second)
+		}
+		down := 0
+		for i := range 4 {
+			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
+				down++
+			}
+		}
+		if down != 1 {
+			t.Errorf("%d are stopped, want 1; the log\n%s", down, b.log)
+		}
+	})
+}
