@@ -63,11 +63,9 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
 	plan := r.plan(p)
 	rec.Wanted = r.wanted(p, c, decision{})
-	if !r.DryRun {
-		if _, err := r.open(ctx); err != nil { // which also brings what is remembered of former restarts
-			r.tellNotDone(ctx, rec, err)
-			return
-		}
+	if _, err := r.open(ctx); err != nil { // which also brings what is remembered of former restarts
+		r.tellNotDone(ctx, rec, err)
+		return
 	}
 	r.mu.Lock()
 	if s := r.engine.known(rec.Process); s.late(p) {
@@ -137,6 +135,23 @@ func (r *runner) wanted(p supervisor.Process, c cause, d decision) string {
 // to wait. The lock is held.
 func (r *runner) takePlace(d *decision, p supervisor.Process) (free func(), err error) {
 	plan := r.plan(p)
+	if d.trial {
+		trial, err := r.restarter.Place(supervisor.Process{Group: "trial of " + p.Group, Name: p.Namespec()}, 1, plan.startPeriod+placeTime)
+		switch {
+		case errors.Is(err, supervisor.ErrNoPlace):
+			*d = decision{held: heldByPanic, next: time.Now().Add(placeRetry), why: "the cause is probably shared, and another listener makes a trial"}
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		defer func() {
+			if place := free; place != nil {
+				free = sync.OnceFunc(func() { trial(); place() })
+			} else {
+				trial()
+			}
+		}()
+	}
 	if plan.policy.MaxUnavailable == (Share{}) || p.PID == 0 {
 		return func() {}, nil
 	}

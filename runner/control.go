@@ -38,15 +38,24 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	var answer control.Answer
 	var wake []string
 	var err error
-	r.mu.Lock() // what is to be done is done before supervisord is asked
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	chosen, trouble := r.survey(ctx)
+	r.mu.Lock()
 	switch request.Command {
 	case control.Explain:
-	case control.Pause:
-		err = r.pause(request)
-	case control.Resume:
-		wake = r.resume(request.Selector)
-	case control.Reset:
-		wake = r.reset(request.Selector)
+	case control.Pause, control.Resume, control.Reset:
+		if trouble == nil && !slices.ContainsFunc(chosen.watched, func(p supervisor.Process) bool { return concerns(request, p) }) {
+			break // it is another listener's
+		}
+		switch request.Command {
+		case control.Pause:
+			err = r.pause(request)
+		case control.Resume:
+			wake, err = r.resume(request.Selector)
+		default:
+			wake = r.reset(request.Selector)
+		}
 	default:
 		err = fmt.Errorf("this listener knows no command %q: is it of another version?", request.Command)
 	}
@@ -57,21 +66,23 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	for _, namespec := range wake {
 		r.recheck(r.working, namespec)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	chosen, err := r.survey(ctx)
-	if err != nil {
-		answer.Listener.Trouble = err.Error()
+	if trouble != nil {
+		answer.Listener.Trouble = trouble.Error()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.describe(&answer.Listener)
 	for _, p := range chosen.watched {
-		if request.Selector == "" || (pause{Selector: request.Selector}).covers(p.Namespec()) {
+		if concerns(request, p) {
 			answer.Processes = append(answer.Processes, r.explain(time.Now(), p))
 		}
 	}
 	return answer
+}
+
+// concerns reports whether a request is about p.
+func concerns(request control.Request, p supervisor.Process) bool {
+	return request.Selector == "" || (pause{Selector: request.Selector}).covers(p.Namespec())
 }
 
 // pause holds actions for some time. The lock is held.
@@ -94,16 +105,27 @@ func (r *runner) pause(request control.Request) error {
 
 // resume ends pauses, those with that selector or all, and returns the processes
 // that may be acted on now. The lock is held.
-func (r *runner) resume(selector string) []string {
+func (r *runner) resume(selector string) ([]string, error) {
+	all := selector == "" || selector == "*"
+	if !all && !slices.ContainsFunc(r.engine.pauses, func(p pause) bool { return p.Selector == selector }) {
+		var names []string
+		for _, p := range r.engine.pauses {
+			names = append(names, p.Selector)
+		}
+		if len(names) == 0 {
+			return nil, errors.New("nothing is paused")
+		}
+		return nil, fmt.Errorf("there is no pause of that name: resume %s", strings.Join(names, " or "))
+	}
 	r.engine.pauses = slices.DeleteFunc(r.engine.pauses, func(p pause) bool {
-		ends := selector == "" || selector == "*" || p.Selector == selector
+		ends := all || p.Selector == selector
 		if ends {
 			r.Log.Warn(fmt.Sprintf("actions on %s are no longer paused", foreign.Line(p.Selector, lineLength)))
 		}
 		return ends
 	})
 	r.save()
-	return r.engine.due("")
+	return r.engine.due(""), nil
 }
 
 // endPauses ends those whose time has come. The lock is held.
@@ -126,7 +148,7 @@ func (r *runner) endPauses() {
 func (r *runner) reset(selector string) []string {
 	for namespec, s := range r.engine.subjects {
 		if selector == "" || (pause{Selector: selector}).covers(namespec) {
-			s.acts, s.level, s.spread = nil, 0, time.Time{}
+			s.acts, s.level = nil, 0
 		}
 	}
 	for name, g := range r.engine.groups {

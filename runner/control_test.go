@@ -170,6 +170,46 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// TestPauseIsWrittenDown where the next listener finds it, and what is not about this
+// listener's processes is not.
+func TestPauseIsWrittenDown(t *testing.T) {
+	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, _ func()) {
+		for _, selector := range []string{"web:*", "nosuch:*"} {
+			a := r.answer(t.Context(), control.Request{Command: control.Pause, Selector: selector, For: time.Hour})
+			if a.Error != "" || (len(a.Processes) > 0) != (selector == "web:*") {
+				t.Errorf("%s: %+v", selector, a)
+			}
+		}
+		text, err := os.ReadFile(r.restarter.File(r.ownName(), savedSuffix))
+		if err != nil || !strings.Contains(string(text), `"web:*"`) || strings.Contains(string(text), "nosuch") {
+			t.Errorf("written is %s, error %v", text, err)
+		}
+		if a := r.answer(t.Context(), control.Request{Command: control.Resume, Selector: "web:a"}); a.Error != "there is no pause of that name: resume web:*" {
+			t.Errorf("resume web:a: %q", a.Error)
+		}
+	})
+}
+
+// TestUnknownIsExplained by its name.
+func TestUnknownIsExplained(t *testing.T) {
+	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, tick func()) {
+		p, _ := newPlans([]Watch{{Processes: []string{"web:a"}, Rules: []Rule{{Check: mute{}}}}})
+		r.plans, r.engine.plans = p, p.of
+		tick()
+		a := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: "web:a"})
+		if len(a.Processes) != 1 || len(a.Processes[0].Rules) != 1 || a.Processes[0].Rules[0].Status != "unknown" || a.Processes[0].Would != "nothing: not known to fail mute" {
+			t.Errorf("%+v", a.Processes)
+		}
+	})
+}
+
+type mute struct{}
+
+func (mute) Name() string { return "mute" }
+func (mute) Run(context.Context, supervisor.Process) checks.Result {
+	return checks.Unsure(errors.New("it may not look"))
+}
+
 func TestResumeAndReset(t *testing.T) {
 	talk(t, Policy{RestartLimit: RestartLimit{1, time.Hour}}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
 		r.answer(t.Context(), control.Request{Command: control.Pause, Selector: "*", For: time.Hour})

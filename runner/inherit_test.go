@@ -182,3 +182,105 @@ func TestStoppedProcessesKeepTheirPlaces(t *testing.T) {
 		}
 	})
 }
+
+// TestSignalledCounts has the evidence signal end the process, and supervisord start
+// it: that was a restart of ours.
+func TestSignalledCounts(t *testing.T) {
+	inBubble(t, fail, web("a"), with(runner.Policy{Evidence: runner.Evidence{Signal: "QUIT"}, RestartLimit: runner.RestartLimit{Restarts: 1, Within: time.Hour}}), func(b *bench) {
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.signalProcess" {
+				return supervisortest.Fate{Then: func() { b.Exit("web:a", true) }}
+			}
+			return supervisortest.Fate{}
+		})
+		b.ticks(time.Minute)
+		b.wantStarts("web:a", 2)
+		b.wantOnce("GIVEN UP")
+	})
+}
+
+// TestPauseAfterAKill has a listener end between the stop and the start of a restart:
+// the pause after it is kept by the next one.
+func TestPauseAfterAKill(t *testing.T) {
+	programs := web("a")
+	programs[0].StopTakes, programs[0].StopWait = 20*time.Second, time.Minute
+	var cfg runner.Config
+	inBubble(t, fail, programs, func(c *runner.Config) {
+		c.Policy.Backoff = runner.Backoff{Initial: time.Minute}
+		cfg = *c
+	}, func(b *bench) {
+		b.tick()
+		b.wait(time.Second)
+		b.again(cfg)
+		b.ticks(45 * time.Second)
+		b.wantStarts("web:a", 2)
+		if got := b.Process("web:a").State; got != supervisor.Running {
+			b.t.Errorf("it is %v %s", got, b.log)
+		}
+		b.ticks(50 * time.Second)
+		b.wantStarts("web:a", 3)
+	})
+}
+
+// TestOneTrialOfTwoListeners has all of a group fail, for two listeners.
+func TestOneTrialOfTwoListeners(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, many(6), func(c *runner.Config) {
+		c.Policy.PanicThreshold = 50
+		cfg = *c
+	}, func(b *bench) {
+		other := supervisortest.NewServer(supervisor.Python) // whose events the other listener gets
+		defer other.Close()
+		cfg.Stdin, cfg.Stdout = other.Listener()
+		cfg.Name = "other"
+		go runner.Run(b.t.Context(), cfg)
+		for range 5 {
+			b.tick()
+			other.Tick(5 * time.Second)
+			b.wait(5 * time.Second)
+		}
+		restarts := -6
+		for i := range 6 {
+			restarts += b.Starts(fmt.Sprint("web:p", i))
+		}
+		if restarts != 1 {
+			b.t.Errorf("%d restarts, want one trial; the log\n%s", restarts, b.log)
+		}
+	})
+}
+
+// TestCleanedUp has somebody remove the state folder of a running listener.
+func TestCleanedUp(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, web("a"), func(c *runner.Config) { cfg = *c }, func(b *bench) {
+		b.ticks(5 * time.Second)
+		os.RemoveAll(cfg.StateDir)
+		b.ticks(10 * time.Second)
+		if got := b.Starts("web:a"); got < 3 {
+			b.t.Errorf("started %d times, want restarts as before; the log\n%s", got, b.log)
+		}
+	})
+}
+
+// TestAnotherSupervisord has supervisord be started anew after a process was stopped
+// for good: that takes no place any more.
+func TestAnotherSupervisord(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, failFirst("p0"), many(2), func(c *runner.Config) {
+		c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}
+		cfg = *c
+	}, func(b *bench) {
+		b.ticks(5 * time.Second)
+		b.wantLog("web:p0 has stopped")
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method != "supervisor.getPID" {
+				return supervisortest.Fate{}
+			}
+			return supervisortest.Fate{Status: 200, Type: "text/xml", Body: "<?xml version='1.0'?><methodResponse><params><param><value><int>2000</int></value></param></params></methodResponse>"}
+		})
+		cfg.Checks = []checks.Check{failFirst("p1")}
+		b.again(cfg)
+		b.ticks(10 * time.Second)
+		b.wantLog("web:p1 has stopped")
+	})
+}

@@ -92,14 +92,15 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // runner is a listener at work.
 type runner struct {
 	Config
-	plans   *plans
-	self    string // our own namespec, or ""
-	started time.Time
-	working context.Context // until the end
-	onStdio bool            // it talks with a supervisord through the streams of the program
-	client  *supervisor.Client
-	limit   chan struct{} // holds a place for each process being checked
-	sinks   []*sinkQueue
+	plans      *plans
+	self       string // our own namespec, or ""
+	started    time.Time
+	toldFolder bool            // StateDir was given
+	working    context.Context // until the end
+	onStdio    bool            // it talks with a supervisord through the streams of the program
+	client     *supervisor.Client
+	limit      chan struct{} // holds a place for each process being checked
+	sinks      []*sinkQueue
 
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
@@ -200,8 +201,8 @@ func newRunner(cfg Config) (*runner, error) {
 // asks for its end comes (TERM, INT, HUP, QUIT or USR1), or ctx is done; it
 // returns nil then. By that time checks have been cut short without
 // consequence, and each process that was stopped for a restart has been started
-// or is left to the next listener: after two seconds at the latest, or ten when
-// there is such a process.
+// or is left to the next listener: after one second at the latest, or eight when
+// there is such a process, and two more where sinks and log are slow.
 //
 // The error is a *ConfigError when cfg cannot be worked with; nothing has been
 // started then. Any other, such as listener.ErrSilent, means that supervisord
@@ -212,14 +213,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if !r.DryRun {
-		if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
+	r.toldFolder = r.StateDir != ""
+	if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
+		return &ConfigError{err}
+	}
+	for _, w := range r.plans.watches {
+		if err := w.policy.Evidence.prepare(); err != nil {
 			return &ConfigError{err}
-		}
-		for _, w := range r.plans.watches {
-			if err := w.policy.Evidence.prepare(); err != nil {
-				return &ConfigError{err}
-			}
 		}
 	}
 	if r.Stdin == nil && r.Stdout == nil {
@@ -293,8 +293,11 @@ func (r *runner) introduce() {
 	if r.DryRun {
 		does = "is a dry run and restarts nothing, where it else " + does
 	}
-	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s",
-		r.plans, strings.Join(r.plans.names(), ", "), r.client.Address(), r.Concurrency, does))
+	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s; keeps its state in %s",
+		r.plans, strings.Join(r.plans.names(), ", "), r.client.Address(), r.Concurrency, does, r.StateDir))
+	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" && systemd != r.StateDir && !r.toldFolder {
+		r.Log.Warn(fmt.Sprintf("its state is not in $STATE_DIRECTORY, %s, which cannot be used: it must be a folder that is ours, and that nobody else may write to", systemd))
+	}
 }
 
 // contact waits until supervisord can be asked, which may be a while after it
@@ -303,7 +306,7 @@ func (r *runner) introduce() {
 func (r *runner) contact(ctx context.Context) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		_, err := r.survey(ctx)
-		if err == nil && !r.DryRun {
+		if err == nil {
 			_, err = r.open(ctx)
 		}
 		if err == nil {
@@ -321,11 +324,11 @@ func (r *runner) contact(ctx context.Context) {
 			return
 		}
 	}
-	if r.DryRun {
-		return
-	}
 	if r.onStdio {
 		r.acting.Go(func() { r.serveControl(ctx) })
+	}
+	if r.DryRun {
+		return
 	}
 	if flavour, err := r.client.Flavour(ctx); err == nil {
 		r.Log.Debug(fmt.Sprintf("supervisord answers, %s's", flavour))
@@ -374,7 +377,9 @@ func (r *runner) open(ctx context.Context) (*supervisor.Restarter, error) {
 	r.mu.Lock()
 	r.restarter = restarter
 	r.mu.Unlock()
-	r.load()
+	if !r.DryRun {
+		r.load()
+	}
 	return restarter, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -675,7 +676,11 @@ func TestChangesDuringACheck(t *testing.T) {
 }
 
 func TestDryRun(t *testing.T) {
-	inBubble(t, fail, web("a"), func(cfg *runner.Config) { cfg.DryRun, cfg.StateDir = true, "/dev/null/nothing" }, func(b *bench) {
+	var dir string
+	inBubble(t, fail, web("a"), func(cfg *runner.Config) {
+		cfg.DryRun = true
+		dir = cfg.StateDir
+	}, func(b *bench) {
 		for range 12 {
 			b.tick()
 			b.wait(5 * time.Second)
@@ -685,6 +690,31 @@ func TestDryRun(t *testing.T) {
 		if got := strings.Count(b.log.String(), want); got != 1 {
 			t.Errorf("told %d times in a minute, want once:\n%s", got, b.log)
 		}
+		if files, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(files) > 0 {
+			t.Errorf("it has left %q", files)
+		}
+	})
+	err := runner.Run(t.Context(), runner.Config{DryRun: true, StateDir: "/dev/null/nothing", Checks: []checks.Check{checkFunc(pass)},
+		Server: supervisor.Config{URL: "http://x"}, Stdin: strings.NewReader(""), Stdout: io.Discard})
+	var refused *runner.ConfigError
+	if !errors.As(err, &refused) {
+		t.Errorf("a state folder that cannot be used: %v, want it refused as without a dry run", err)
+	}
+}
+
+// TestStateDirectory tells of one that cannot be used.
+func TestStateDirectory(t *testing.T) {
+	foreign := t.TempDir()
+	os.Chmod(foreign, 0o777)
+	t.Setenv("STATE_DIRECTORY", foreign)
+	t.Setenv("HOME", t.TempDir())
+	log := new(buffer)
+	inBubble(t, pass, nil, func(cfg *runner.Config) {
+		cfg.StateDir, cfg.DryRun = "", true
+		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+	}, func(b *bench) {
+		b.log = log
+		b.wantLog("its state is not in $STATE_DIRECTORY, " + foreign + ", which cannot be used")
 	})
 }
 

@@ -18,8 +18,9 @@ import (
 // saved is what outlives a listener: what it counts, and what it was told by
 // hand.
 type saved struct {
-	Processes map[string]savedProcess `json:"processes"`
-	Pauses    []pause                 `json:"pauses"`
+	Supervisord string                  `json:"supervisord"` // which run of it the processes were of
+	Processes   map[string]savedProcess `json:"processes"`
+	Pauses      []pause                 `json:"pauses"`
 }
 
 type savedProcess struct {
@@ -51,10 +52,10 @@ func (r *runner) ownName() string {
 // save writes down what must outlive this listener, where there is any. The lock
 // is held.
 func (r *runner) save() {
-	if r.restarter == nil {
+	if r.restarter == nil || r.DryRun { // what a dry run counts has not happened
 		return
 	}
-	state := saved{Processes: make(map[string]savedProcess), Pauses: r.engine.pauses}
+	state := saved{Supervisord: r.restarter.Incarnation(), Processes: make(map[string]savedProcess), Pauses: r.engine.pauses}
 	for namespec, s := range r.engine.subjects {
 		p := savedProcess{Acts: s.acts, Level: s.level, LastAct: s.lastAct, Stopped: s.stopped, Owed: s.owed}
 		if len(p.Acts) > 0 || p.Level > 0 || p.Stopped || p.Owed {
@@ -115,6 +116,9 @@ func (r *runner) load() {
 	r.saved = true
 	now := time.Now()
 	for namespec, p := range state.Processes {
+		if state.Supervisord != "" && state.Supervisord != r.restarter.Incarnation() { // all of them have been started anew, or not
+			p.Stopped, p.Owed = false, false
+		}
 		s := r.engine.known(namespec)
 		s.process.Group, s.process.Name = supervisor.SplitNamespec(namespec)
 		if p.Owed && r.verifies(namespec) {

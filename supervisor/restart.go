@@ -365,6 +365,13 @@ func (r *Restarter) File(name, suffix string) string {
 	return filepath.Join(r.journal.dir, fileName(name)+suffix)
 }
 
+// Incarnation tells this run of supervisord from others, as far as that is known.
+func (r *Restarter) Incarnation() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%d %s", r.daemon, r.boot)
+}
+
 // Unfinished reports whether there is a restart of a process that is not finished,
 // of this listener or another.
 func (r *Restarter) Unfinished(namespec string) bool {

@@ -195,6 +195,11 @@ func (j *journal) lock(namespec string) (release func(), err error) {
 func lockFile(path string) (release func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if errors.Is(err, fs.ErrNotExist) { // somebody has cleaned up
+			if err = claim(filepath.Dir(path), 0o077); err == nil {
+				f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 		}

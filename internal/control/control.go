@@ -23,7 +23,10 @@ const Suffix = ".sock"
 // timeout bounds one exchange, and maxLine the length of a request or an answer.
 const (
 	timeout = 20 * time.Second
-	maxLine = 16 << 20
+
+	// lookTime is how often a listener looks whether its socket is still there.
+	lookTime = 10 * time.Second
+	maxLine  = 16 << 20
 )
 
 // Commands of a Request.
@@ -103,42 +106,95 @@ type Rule struct {
 }
 
 // Serve answers requests at a socket until ctx is done, with what answer returns.
-// A socket that nobody listens on any more is replaced.
+// A socket that nobody listens on any more is replaced, and one of ours that
+// somebody has removed is made again. The error is that of the beginning.
 func Serve(ctx context.Context, path string, answer func(context.Context, Request) Answer) error {
 	if conn, err := dial(ctx, path); err == nil {
 		conn.Close()
 		return fmt.Errorf("somebody answers at %s already", path)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	l, err := listen(path)
+	if err != nil {
 		return err
+	}
+	for ctx.Err() == nil {
+		if l != nil {
+			l.serve(ctx, answer)
+			l.Close()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			l, _ = listen(path)
+		}
+	}
+	return nil
+}
+
+// socket is one that we listen at.
+type socket struct {
+	*net.UnixListener
+	path string
+	made os.FileInfo
+}
+
+func listen(path string) (*socket, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
 	name, done, err := shortened(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	defer os.Remove(path)
-	if err := os.Chmod(path, 0o600); err != nil { // the folder is ours alone, so that nobody was faster
-		l.Close()
-		return err
+	err = os.Chmod(path, 0o600) // the folder is ours alone, so that nobody was faster
+	s := &socket{UnixListener: l, path: path}
+	if err == nil {
+		s.made, err = os.Lstat(path)
 	}
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// there reports whether the socket is still where it was made.
+func (s *socket) there() bool {
+	now, err := os.Lstat(s.path)
+	return err == nil && os.SameFile(now, s.made)
+}
+
+// Close ends it, and removes it if that is not another one's by now.
+func (s *socket) Close() error {
+	if s.there() {
+		os.Remove(s.path)
+	}
+	return s.UnixListener.Close()
+}
+
+// serve answers until ctx is done, the socket is no longer there, or it cannot be
+// listened at.
+func (s *socket) serve(ctx context.Context, answer func(context.Context, Request) Answer) {
 	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
+		s.SetDeadline(time.Now().Add(lookTime))
+		stop := context.AfterFunc(ctx, func() { s.SetDeadline(time.Unix(1, 0)) })
+		conn, err := s.Accept()
+		stop()
+		switch {
+		case err == nil:
+			go serve(ctx, conn, answer)
+		case ctx.Err() != nil, !errors.Is(err, os.ErrDeadlineExceeded), !s.there():
+			return
 		}
-		if err != nil {
-			l.Close()
-			return err
-		}
-		go serve(ctx, conn, answer)
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -107,18 +107,22 @@ none watches such a process.`,
 			return a.run(c, control.Request{Command: control.Explain, Selector: selected(args)}, printProcesses)
 		},
 	})
-	var length time.Duration
+	var length string
 	pause := &cobra.Command{
 		Use: "pause PROCESS --for DURATION", Short: "act on no such process for some time; checks go on", Args: arguments(1, 1),
 		Example: "supervisor_checks pause 'web:*' --for 30m",
 		RunE: func(c *cobra.Command, args []string) error {
-			if length <= 0 {
+			if length == "" {
 				return usageError{errors.New("--for says for how long, as 30m")}
 			}
-			return a.run(c, control.Request{Command: control.Pause, Selector: args[0], For: length}, printDone("paused"))
+			d, err := setting.More(length)
+			if err != nil {
+				return usageError{fmt.Errorf("--for: %w", err)}
+			}
+			return a.run(c, control.Request{Command: control.Pause, Selector: args[0], For: d}, printDone("paused"))
 		},
 	}
-	pause.Flags().DurationVar(&length, "for", 0, "for how long: `DURATION` as 30m or 1h30m (required)")
+	pause.Flags().StringVar(&length, "for", "", "for how long: `DURATION` as 30m or 1h30m, or a number of seconds (required)")
 	root.AddCommand(pause, &cobra.Command{
 		Use: "resume [PROCESS]", Short: "end the pause with that name, or all of them", Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -178,6 +182,9 @@ func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writ
 	for _, socket := range sockets {
 		if a.listener != "" {
 			who, err := control.Ask(c.Context(), socket, control.Request{Command: control.Explain, Selector: request.Selector})
+			if err != nil && !refused(err) {
+				failures = append(failures, fmt.Errorf("%s: %w", socket, err))
+			}
 			if err != nil || who.Listener.Name != a.listener && who.Listener.Process != a.listener {
 				continue
 			}

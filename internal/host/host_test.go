@@ -112,7 +112,7 @@ func TestRefused(t *testing.T) {
 		{"explain", bad, 1, "that is bad"},
 		{"explain --listener none", good, 3, `no listener called "none" runs with its state in `},
 		{"pause web:*", good, 2, "--for says for how long, as 30m"},
-		{"pause web:* --for soon", good, 2, `invalid argument "soon" for "--for" flag`},
+		{"pause web:* --for soon", good, 2, `--for: "soon" is neither whole seconds`},
 		{"pause", good, 2, "usage: supervisor_checks pause PROCESS --for DURATION"},
 		{"explain a b", good, 2, "usage: supervisor_checks explain [PROCESS]"},
 		{"listeners --output xml", good, 2, `--output: "xml" is neither table nor json`},
