@@ -189,6 +189,22 @@ func TestStoppedProcessesFailNothing(t *testing.T) {
 	}
 }
 
+// TestLateObservation is of a run that has ended, and says nothing of the next one.
+func TestLateObservation(t *testing.T) {
+	policy, _ := Policy{FailureThreshold: Threshold{Failures: 2}}.validate()
+	e := newEngine(alike(policy))
+	old := supervisor.Process{Group: "web", Name: "a", PID: 7, State: supervisor.Running, Started: time.Unix(1000, 0)}
+	now := old
+	now.PID, now.Started = 8, time.Unix(1010, 0)
+	e.observe(time.Unix(1011, 0), now, "test", checks.Unhealthy)
+	if j := e.observe(time.Unix(1012, 0), old, "test", checks.Unhealthy); j.due {
+		t.Errorf("the late one: %+v", j)
+	}
+	if j := e.observe(time.Unix(1013, 0), now, "test", checks.Unhealthy); !j.due {
+		t.Errorf("the second failure of the run: %+v", j)
+	}
+}
+
 // world is an imitation of all that an engine is told about: processes that fail
 // and are restarted at random. It checks what the engine decides.
 type world struct {

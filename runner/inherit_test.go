@@ -199,6 +199,60 @@ func TestSignalledCounts(t *testing.T) {
 	})
 }
 
+// TestSignalledCountsForTheNext has the listener end after it has sent the signal.
+func TestSignalledCountsForTheNext(t *testing.T) {
+	var cfg runner.Config
+	inBubble(t, fail, web("a"), func(c *runner.Config) {
+		c.Policy = runner.Policy{Evidence: runner.Evidence{Signal: "QUIT", Pause: time.Minute}, RestartLimit: runner.RestartLimit{Restarts: 1, Within: time.Hour}}
+		cfg = *c
+	}, func(b *bench) {
+		b.tick()
+		b.wait(2 * time.Second)
+		b.again(cfg)
+		b.ticks(10 * time.Second)
+		b.wantOnce("GIVEN UP")
+	})
+}
+
+// TestWrittenBeforeItHappens has the counters in the state folder when supervisord is
+// told to stop a process: the listener may be killed at that moment.
+func TestWrittenBeforeItHappens(t *testing.T) {
+	var dir string
+	inBubble(t, failFirst("a"), web("a"), func(c *runner.Config) {
+		dir = c.StateDir
+		c.Policy.Backoff = runner.Backoff{Initial: time.Minute}
+	}, func(b *bench) {
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.stopProcess" {
+				files, _ := filepath.Glob(filepath.Join(dir, "*", "*.counters.v1.json"))
+				var text []byte
+				if len(files) == 1 {
+					text, _ = os.ReadFile(files[0])
+				}
+				if !strings.Contains(string(text), `"backoff":1,"last":"2000-01-01T`) {
+					b.t.Errorf("written is %s", text)
+				}
+			}
+			return supervisortest.Fate{}
+		})
+		b.tickThenSilence()
+		b.wait(10 * time.Second)
+		b.wantStarts("web:a", 2)
+	})
+}
+
+// TestLooksOutOfTurn are not taken for checks that are slow.
+func TestLooksOutOfTurn(t *testing.T) {
+	check := func(context.Context, supervisor.Process) checks.Result {
+		time.Sleep(time.Second)
+		return checks.Fail(errors.New("it is broken"))
+	}
+	inBubble(t, check, web("a"), with(runner.Policy{Backoff: runner.Backoff{Initial: 7 * time.Second, Factor: 1}}), func(b *bench) {
+		b.ticks(5 * time.Minute)
+		b.wantNotInLog("left out of rounds")
+	})
+}
+
 // TestPauseAfterAKill has a listener end between the stop and the start of a restart:
 // the pause after it is kept by the next one.
 func TestPauseAfterAKill(t *testing.T) {

@@ -228,7 +228,8 @@ type Hooks struct {
 	// status 75 (EX_TEMPFAIL) there is no restart this time.
 	BeforeRestart []string
 
-	// AfterStop is run when the process has stopped, before it is started.
+	// AfterStop is run when the process has stopped, before it is started. It may be
+	// run twice when a listener was killed in between.
 	AfterStop []string
 
 	// AfterRestart is run when the process runs again and all of its checks have

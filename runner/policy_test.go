@@ -1347,5 +1347,7 @@ func TestEvidenceIsOfTheRunThatFailed(t *testing.T) {
 		if got := sig.Load(); got != 0 && got != 1001 {
 			t.Errorf("pid %d was sent QUIT, while 1001 failed", got)
 		}
+		b.wantLog("web:a not restarted: somebody else acted on it: it is STARTING with pid 1002 now")
+		b.wantNotInLog("web:a is restarted")
 	})
 }
