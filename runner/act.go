@@ -607,7 +607,7 @@ func (r *runner) succeedsInTime(ctx context.Context, p supervisor.Process, cause
 	return context.Cause(ctx)
 }
 
-// succeeds runs the checks of p and returns why one of them is unhealthy, or the
+// succeeds runs the checks of p that more than alert, and returns why one of them is unhealthy, or the
 // one that is the cause not known to be healthy, unless it can only tell in later
 // rounds.
 func (r *runner) succeeds(ctx context.Context, p supervisor.Process, cause string) error {
@@ -618,6 +618,9 @@ func (r *runner) succeeds(ctx context.Context, p supervisor.Process, cause strin
 		return context.Cause(ctx)
 	}
 	for _, rule := range r.plan(p).rules {
+		if rule.Action.Kind == ActionAlert && rule.Name != cause {
+			continue // no restart was to help against that
+		}
 		begun := time.Now()
 		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {

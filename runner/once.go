@@ -93,6 +93,61 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 	return report, nil
 }
 
+// Matches is what the patterns of a configuration come to.
+type Matches struct {
+	Watched   int       // processes
+	LeftOut   []LeftOut // those that are not watched, though nobody asked for that
+	Unmatched []string  // patterns that match nothing
+	Contested []string  // what several Watches say of a process, each otherwise
+}
+
+// Match asks supervisord which processes there are, and says which are watched. The
+// error is a *ConfigError, or says why supervisord cannot be asked.
+func Match(ctx context.Context, cfg Config) (Matches, error) {
+	r, err := newRunner(cfg)
+	if err != nil {
+		return Matches{}, err
+	}
+	chosen, err := r.choose(ctx)
+	if err != nil {
+		return Matches{}, err
+	}
+	m := Matches{Watched: len(chosen.watched), LeftOut: chosen.left, Unmatched: chosen.unmatched}
+	for _, p := range chosen.watched {
+		if text := r.contested(p); text != "" {
+			m.Contested = append(m.Contested, text)
+		}
+	}
+	return m, nil
+}
+
+// contested says what several Watches say of p, each otherwise; "" for nothing.
+func (r *runner) contested(p supervisor.Process) string {
+	var fields []string
+	for _, field := range r.plan(p).contested {
+		fields = append(fields, setting(field))
+	}
+	if fields == nil {
+		return ""
+	}
+	return fmt.Sprintf("two entries match %s and each has another %s: that of the first one counts", p.Namespec(), strings.Join(fields, ", "))
+}
+
+// setting is the name in a file for a field of Policy.
+func setting(field string) string {
+	var b strings.Builder
+	for i, c := range field {
+		if c >= 'A' && c <= 'Z' {
+			if i > 0 {
+				b.WriteByte('_')
+			}
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
 // fill runs the checks of those rows that are due, one after the other for each
 // process.
 func (r *runner) fill(ctx context.Context, watched []supervisor.Process, rows []Row, due func(Row) bool) {

@@ -69,6 +69,13 @@ func (p pattern) one() (namespec string, is bool) {
 	return p.text, !p.excludes && !strings.ContainsAny(p.text, "*?") && !strings.HasSuffix(p.text, ":")
 }
 
+// open reports whether it picks processes of groups that it does not name: event
+// listeners are not meant by that.
+func (p pattern) open() bool {
+	group, _, _ := strings.Cut(p.text, ":")
+	return strings.ContainsAny(group, "*?")
+}
+
 // parsePatterns reads those of a Watch.
 func parsePatterns(texts []string) (all []pattern, err error) {
 	picks := false

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,15 +285,6 @@ func (p Policy) describe() string {
 	add(p.Evidence.Signal != "", "evidence-signal %s", p.Evidence.Signal)
 	add(p.Evidence.CoreDir != "", "core-dir %s", p.Evidence.CoreDir)
 	return does
-}
-
-// agrees reports whether two policies are the same but for what each rule may have
-// of its own.
-func (p Policy) agrees(q Policy) bool {
-	for _, each := range []*Policy{&p, &q} {
-		each.FailureThreshold, each.SuccessThreshold, each.StartPeriod, each.Action = Threshold{}, 0, 0, Action{}
-	}
-	return reflect.DeepEqual(p, q)
 }
 
 // Validate returns a *PolicyError if p cannot be used.

@@ -105,7 +105,7 @@ func (r *runner) choose(ctx context.Context) (selection, error) {
 // configured returns the configuration of processes where it is needed, asking
 // for it when there are new ones.
 func (r *runner) configured(ctx context.Context, processes []supervisor.Process) ([]supervisor.Program, error) {
-	if !r.plans.all() {
+	if !r.plans.open() {
 		return nil, nil
 	}
 	present, strangers := make(map[string]bool, len(processes)), false
@@ -142,6 +142,13 @@ func (r *runner) tellSelection(chosen selection) {
 		}
 	}
 	r.unmatched = unmatched
+	for _, p := range chosen.watched {
+		if text := r.contested(p); text != "" {
+			if tell, _ := r.recur("contested "+p.Namespec(), text); tell {
+				r.Log.Error(text)
+			}
+		}
+	}
 	if !r.plans.all() {
 		for _, l := range chosen.left {
 			if tell, _ := r.recur("left out", l.Process.Namespec()); tell {
@@ -316,10 +323,13 @@ type examination struct {
 }
 
 // examine runs the checks of p up to one that says that something is to be done
-// about it.
+// about it, and after that those that only alert.
 func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
 	found := examination{well: true}
 	for _, rule := range r.plan(p).rules {
+		if found.cause != nil && rule.Action.Kind != ActionAlert {
+			continue
+		}
 		begun := time.Now()
 		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {
@@ -335,7 +345,6 @@ func (r *runner) examine(ctx context.Context, p supervisor.Process) examination 
 			r.alert(p, cause{rule.Name, why(result)})
 		default:
 			found.cause = &cause{rule.Name, why(result)}
-			return found
 		}
 	}
 	return found

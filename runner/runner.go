@@ -63,6 +63,11 @@ type Config struct {
 	// DryRun says what would be restarted, and does not.
 	DryRun bool
 
+	// Every, if not 0, makes it no listener: it looks at the processes so often, by
+	// itself, until a signal or ctx ends it. Stdin and Stdout are not used; where they
+	// are nil it is a program of its own all the same.
+	Every time.Duration
+
 	// Log is where the listener tells what it does. It is written through a
 	// queue, which drops the newest lines, and says so, when nobody reads them.
 	// nil means text on standard error, from info level on.
@@ -97,7 +102,7 @@ type runner struct {
 	started    time.Time
 	toldFolder bool            // StateDir was given
 	working    context.Context // until the end
-	onStdio    bool            // it talks with a supervisord through the streams of the program
+	onStdio    bool            // it is a program of its own, not a part of another
 	client     *supervisor.Client
 	limit      chan struct{} // holds a place for each process being checked
 	sinks      []*sinkQueue
@@ -222,12 +227,18 @@ func Run(ctx context.Context, cfg Config) error {
 			return &ConfigError{err}
 		}
 	}
-	if r.Stdin == nil && r.Stdout == nil {
-		var out *os.File
-		if r.Stdin, out, err = listener.Stdio(); err != nil {
+	r.onStdio = r.Stdin == nil && r.Stdout == nil
+	switch {
+	case r.Every > 0:
+		in := ticks(ctx, r.Every)
+		defer in.Close()
+		r.Stdin, r.Stdout = in, io.Discard
+	case r.onStdio:
+		if r.Stdin, r.Stdout, err = listener.Stdio(); err != nil {
 			return err
 		}
-		r.Stdout, r.onStdio = out, true
+	}
+	if r.onStdio {
 		var stop func()
 		ctx, stop = signals(ctx)
 		defer stop()
@@ -239,6 +250,30 @@ func Run(ctx context.Context, cfg Config) error {
 		r.sinks = append(r.sinks, newSinkQueue(sink, r.Log))
 	}
 	return r.run(ctx)
+}
+
+// ticks are those of a supervisord that sends one at once and then one each period.
+func ticks(ctx context.Context, period time.Duration) *io.PipeReader {
+	in, out := io.Pipe()
+	go func() {
+		timer := time.NewTicker(period)
+		defer timer.Stop()
+		for serial := 1; ; serial++ {
+			payload := fmt.Sprintf("when:%d", time.Now().Unix())
+			_, err := fmt.Fprintf(out, "ver:3.0 server:none serial:%d pool:none poolserial:%d eventname:TICK_%d len:%d\n%s",
+				serial, serial, max(1, int(period/time.Second)), len(payload), payload)
+			if err != nil {
+				return
+			}
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				out.Close()
+				return
+			}
+		}
+	}()
+	return in
 }
 
 // signals returns a context that ends with a signal that asks for our end. One

@@ -46,13 +46,13 @@ func (p *plans) choose(processes []supervisor.Process, programs []supervisor.Pro
 	for _, process := range processes {
 		wanted, named := false, false
 		for _, w := range p.watches {
+			picked := w.picks(process)
+			wanted = wanted || picked
 			for _, pattern := range w.patterns {
 				if pattern.matches(process) {
 					matched[pattern.text] = true
+					named = named || picked && !pattern.excludes && !pattern.open()
 				}
-			}
-			if w.picks(process) {
-				wanted, named = true, named || len(w.patterns) > 0
 			}
 		}
 		reason := ""
@@ -72,7 +72,7 @@ func (p *plans) choose(processes []supervisor.Process, programs []supervisor.Pro
 	}
 	for _, w := range p.watches {
 		for _, pattern := range w.patterns {
-			if !matched[pattern.text] {
+			if !matched[pattern.text] && !pattern.excludes {
 				chosen.unmatched = append(chosen.unmatched, pattern.text)
 			}
 		}

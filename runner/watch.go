@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,10 @@ type Watch struct {
 	// several Watches have a process that of the first one counts, with the rules
 	// of all.
 	Policy Policy
+
+	// Decided names the fields of Policy that are meant, and not only left as they
+	// are: "RestartLimit". The first Watch that has decided one counts for that.
+	Decided []string
 }
 
 // Rule is a check with what follows from it. What is zero is as the Policy says.
@@ -67,6 +72,7 @@ type watch struct {
 	patterns []pattern // none for all that are no listeners
 	rules    []Rule
 	policy   Policy
+	decided  []string
 }
 
 func newWatch(w Watch) (*watch, error) {
@@ -81,7 +87,7 @@ func newWatch(w Watch) (*watch, error) {
 	if len(w.Rules) == 0 {
 		return nil, errors.New("no checks")
 	}
-	valid := &watch{patterns: patterns, policy: policy}
+	valid := &watch{patterns: patterns, policy: policy, decided: w.Decided}
 	for _, r := range w.Rules {
 		if r, err = r.with(policy); err != nil {
 			return nil, err
@@ -122,7 +128,7 @@ type plan struct {
 	policy      Policy
 	rules       []Rule
 	startPeriod time.Duration // the longest of the rules
-	contested   bool          // several Watches have it, of different policies
+	contested   []string      // fields of its policy that several Watches have decided, each otherwise
 }
 
 // rule returns the rule of a name. One that there is none of is as the policy says.
@@ -162,6 +168,7 @@ func (p *plans) of(namespec string) *plan {
 	process.Group, process.Name = supervisor.SplitNamespec(namespec)
 	made := new(plan)
 	taken := make(map[string]int)
+	decided := make(map[string]bool)
 	found := false
 	for _, w := range p.watches {
 		if !w.picks(process) {
@@ -169,8 +176,17 @@ func (p *plans) of(namespec string) *plan {
 		}
 		if !found {
 			made.policy, found = w.policy, true
-		} else if !made.policy.agrees(w.policy) {
-			made.contested = true
+		}
+		for _, field := range w.decided {
+			mine := reflect.ValueOf(&made.policy).Elem().FieldByName(field)
+			theirs := reflect.ValueOf(w.policy).FieldByName(field)
+			switch {
+			case !decided[field]:
+				mine.Set(theirs)
+				decided[field] = true
+			case !reflect.DeepEqual(mine.Interface(), theirs.Interface()):
+				made.contested = append(made.contested, field)
+			}
 		}
 		for _, r := range w.rules {
 			taken[r.Name]++
@@ -202,6 +218,11 @@ func (p *plans) checks() (all []checks.Check) {
 // listener.
 func (p *plans) all() bool {
 	return slices.ContainsFunc(p.watches, func(w *watch) bool { return len(w.patterns) == 0 })
+}
+
+// open reports whether processes are watched that no pattern names.
+func (p *plans) open() bool {
+	return p.all() || slices.ContainsFunc(p.watches, func(w *watch) bool { return slices.ContainsFunc(w.patterns, pattern.open) })
 }
 
 // one returns the only process that is watched, where supervisord need not be asked

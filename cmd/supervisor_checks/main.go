@@ -1,4 +1,5 @@
-// Command supervisor_checks speaks to running listeners; see --help.
+// Command supervisor_checks is an event listener that does what a file says, and
+// speaks to running listeners; see --help.
 package main
 
 import (

@@ -100,7 +100,7 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		if p.cfg.Checks, err = makeChecks(); err != nil {
 			return 0, err
 		}
-		log, err := newLog(std.err, p.logFormat, p.logLevel)
+		log, err := NewLog(std.err, p.logFormat, p.logLevel)
 		if err != nil {
 			return 0, err
 		}
@@ -116,24 +116,30 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		case p.output != "table" && p.output != "json":
 			return 0, usageError{fmt.Errorf("argument --output: %q is neither table nor json", p.output)}
 		case p.once:
-			return once(ctx, p.cfg, p.output, std.out)
+			return Once(ctx, p.cfg, p.output, std.out)
 		case p.Flags().Changed("output"):
 			return 0, usageError{errors.New("argument --output: only with --once")}
 		}
 		if std.in != io.Reader(os.Stdin) || std.out != io.Writer(os.Stdout) {
 			p.cfg.Stdin, p.cfg.Stdout = std.in, std.out
 		}
-		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(50) // it is idle most of the time: its memory counts for more than what collecting it costs
-		}
-		err = runner.Run(ctx, p.cfg)
-		var config *runner.ConfigError
-		if err != nil && !errors.As(err, &config) {
-			p.cfg.Log.Error(fmt.Sprintf("cannot go on: %v", err))
-			return exitUnhealthy, nil
-		}
-		return exitOK, err
+		return Listen(ctx, p.cfg)
 	})
+}
+
+// Listen is an event listener until its end, and returns the exit status. An error
+// is that of a configuration that cannot be worked with.
+func Listen(ctx context.Context, cfg runner.Config) (int, error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // it is idle most of the time: its memory counts for more than what collecting it costs
+	}
+	err := runner.Run(ctx, cfg)
+	var config *runner.ConfigError
+	if err != nil && !errors.As(err, &config) {
+		cfg.Log.Error(fmt.Sprintf("cannot go on: %v", err))
+		return exitUnhealthy, nil
+	}
+	return exitOK, err
 }
 
 // serverPassword reads the password of supervisord from its file.
@@ -237,8 +243,9 @@ func localSocket() string {
 	return first
 }
 
-// once runs the checks now and prints what it finds.
-func once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
+// Once runs the checks now, prints what it finds in a format, table or json, and
+// returns the exit status. The error says why nothing was found.
+func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
 	if cfg.Server.URL == "" && os.Getenv("SUPERVISOR_SERVER_URL") == "" {
 		if path := localSocket(); path != "" {
 			cfg.Server.URL = "unix://" + path

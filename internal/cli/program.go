@@ -388,8 +388,8 @@ func parseError(c *cobra.Command, err error) error {
 	return usageError{err}
 }
 
-// newLog returns the log that --log-format and --log-level ask for.
-func newLog(w io.Writer, format, level string) (*slog.Logger, error) {
+// NewLog returns the log that --log-format and --log-level ask for.
+func NewLog(w io.Writer, format, level string) (*slog.Logger, error) {
 	var opts slog.HandlerOptions
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil || strings.ContainsAny(level, "+-") {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +137,8 @@ type Rule struct {
 	CPU    *CPU    `key:"cpu" doc:"How much processor time it uses."`
 	File   *Heart  `key:"file" doc:"How old its heartbeat is."`
 
-	Enabled *bool `key:"enabled" doc:"false leaves the check out."`
+	Name    string `key:"name" doc:"What the check is called in log and records, in place of its kind."`
+	Enabled *bool  `key:"enabled" doc:"false leaves the check out."`
 	RuleSettings
 }
 
@@ -225,12 +225,8 @@ func (l Login) read() (username, password string, err error) {
 	case l.PasswordFile == "":
 		return l.Username, l.Password, nil
 	}
-	text, err := os.ReadFile(l.PasswordFile)
-	if err != nil {
-		return "", "", err
-	}
-	password, _, _ = strings.Cut(string(text), "\n")
-	return l.Username, strings.TrimSuffix(password, "\r"), nil
+	password, err = firstLine(l.PasswordFile)
+	return l.Username, password, err
 }
 
 // HTTP is a check of what a process answers to an HTTP request.

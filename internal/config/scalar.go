@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ type (
 	PercentOfGroup float64       // more than 0 and less than 100
 	Signal         string        // without SIG
 	LogFormat      string
-	LogLevel       slog.Level
+	LogLevel       string
 )
 
 // Size is an amount of memory.
@@ -38,6 +37,14 @@ type Pattern struct {
 	Excludes bool
 }
 
+// String returns it as it was written.
+func (p Pattern) String() string {
+	if p.Excludes {
+		return "!" + p.Text
+	}
+	return p.Text
+}
+
 // Command is a program with its arguments.
 type Command []string
 
@@ -50,6 +57,16 @@ type scalar struct {
 // one makes a scalar of what reads it.
 func one[T any](parse func(string) (T, error), schema map[string]any) scalar {
 	return scalar{func(text string) (any, error) { return parse(text) }, schema}
+}
+
+// orNone reads "none", too, for what there is by default.
+func orNone[T any](parse func(string) (T, error), schema map[string]any) scalar {
+	return one(func(s string) (v T, err error) {
+		if s == "none" {
+			return v, nil
+		}
+		return parse(s)
+	}, schema)
 }
 
 func pattern(text string, numbers bool) map[string]any {
@@ -80,10 +97,10 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[Size]():     one(parseSize, pattern(`^ *[0-9.]+ *([kmgtKMGT]i?)?[bB]$|^[0-9.]+ *%$|\$\{`, false)),
 
 	reflect.TypeFor[runner.Threshold]():    one(setting.Threshold, pattern(`^[0-9]+(/[0-9]+)?$|\$\{`, true)),
-	reflect.TypeFor[runner.RestartLimit](): one(setting.RestartLimit, pattern(`^[0-9]+/.+$|\$\{`, false)),
+	reflect.TypeFor[runner.RestartLimit](): orNone(setting.RestartLimit, pattern(`^[0-9]+/.+$|^none$|\$\{`, false)),
 	reflect.TypeFor[runner.Then]():         wordOf[runner.Then](string(runner.ThenStop), string(runner.ThenAlert), string(runner.ThenIgnore)),
-	reflect.TypeFor[runner.Backoff]():      one(setting.Backoff, pattern(`^[^,]+(,[^,]+){0,3}$`, true)),
-	reflect.TypeFor[runner.Share]():        one(setting.Share, pattern(`^[0-9]+$|^[0-9.]+ *%$|\$\{`, true)),
+	reflect.TypeFor[runner.Backoff]():      orNone(setting.Backoff, pattern(`^[^,]+(,[^,]+){0,3}$`, true)),
+	reflect.TypeFor[runner.Share]():        orNone(setting.Share, pattern(`^[0-9]+$|^[0-9.]+ *%$|^none$|\$\{`, true)),
 	reflect.TypeFor[PercentOfGroup]():      one(setting.PercentOfGroup, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
 	reflect.TypeFor[runner.Action]():       one(parseAction, pattern(`^(restart|alert|stop|shutdown|signal:(SIG)?(HUP|INT|QUIT|KILL|USR1|USR2|TERM)|exec:.+)$|\$\{`, false)),
 	reflect.TypeFor[supervisor.State]():    one(parseState, words(supervisor.Fatal.String(), supervisor.Exited.String())),
@@ -92,7 +109,7 @@ var scalars = map[reflect.Type]scalar{
 
 	reflect.TypeFor[Pattern]():   one(parsePattern, pattern(`^!?[^!]+$`, false)),
 	reflect.TypeFor[LogFormat](): wordOf[LogFormat]("text", "json"),
-	reflect.TypeFor[LogLevel]():  one(parseLevel, words("debug", "info", "warn", "error")),
+	reflect.TypeFor[LogLevel]():  wordOf[LogLevel]("debug", "info", "warn", "error"),
 }
 
 // parseDuration reads a number of seconds, which may be a fraction, and 30s.
@@ -165,11 +182,4 @@ func parseState(s string) (supervisor.State, error) {
 func parsePattern(s string) (p Pattern, err error) {
 	p.Text, p.Excludes = strings.CutPrefix(s, "!")
 	return p, runner.CheckPattern(p.Text)
-}
-
-func parseLevel(s string) (level slog.Level, err error) {
-	if err := setting.OneOf(s, "debug", "info", "warn", "error"); err != nil {
-		return 0, err
-	}
-	return level, level.UnmarshalText([]byte(s))
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/internal/host"
 )
 
@@ -56,7 +57,16 @@ func write(folder string, programs []*cli.Program) error {
 			}
 		}
 	}
-	return writeFile(filepath.Join(folder, "cli/README.md"), index.Bytes())
+	for path, text := range map[string][]byte{
+		"cli/README.md":                 index.Bytes(),
+		"config.md":                     append([]byte(notice+"\n"), config.Reference()...),
+		"supervisor-checks.schema.json": config.Schema(),
+	} {
+		if err := writeFile(filepath.Join(folder, path), text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeFile writes a file, in a folder that it makes.

@@ -83,6 +83,48 @@ func TestCompositeExample(t *testing.T) {
 	})
 }
 
+// TestOneListenerExample runs examples/one_listener, with other paths and ports, and
+// has one of its workers go bad.
+func TestOneListenerExample(t *testing.T) {
+	text, err := os.ReadFile("../../examples/one_listener/checks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "checks.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "max_age: 30s", "max_age: 1h", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := example(t, "one_listener", [][2]string{
+		{"file=/run/supervisor.sock\n", ""}, // the test has its own
+		{"chmod=0700\n", ""},
+		{"/usr/local/bin/web --port %(process_num)d", "{self} worker %(process_num)d"},
+		{"numprocs=4", "numprocs=3"},
+		{"numprocs_start=8001", "numprocs_start={tens}1"},
+		{"/usr/local/bin/worker", "/bin/sleep 1000"},
+		{"/usr/local/bin/", "{bin}/"},
+		{"/etc/supervisor-checks.yaml", file + " --state-dir %(here)s/state"},
+		{"/var/log/supervisor/checks.log", "%(here)s/checks.err"},
+	})
+	underEach(t, config, func(h *host) {
+		h.until("all run", 20*time.Second, func() bool {
+			all, err := h.client.Processes(t.Context())
+			return err == nil && len(all) == 5 && !slices.ContainsFunc(all, func(p supervisor.Process) bool { return p.State != supervisor.Running })
+		})
+		all, _ := h.client.Processes(t.Context())
+		i := slices.IndexFunc(all, func(p supervisor.Process) bool { return p.Group == "web" })
+		before := all[i]
+		h.says(`(?m)^`+before.Namespec()+` +RUNNING +checks +http +healthy +0 of 3 +0 of 5/10m +- +nothing: no check fails`, "explain")
+		h.spoil(before.PID)
+		h.restarted(before, 60*time.Second)
+		h.until("it works again", 30*time.Second, func() bool { return strings.Contains(h.log("checks"), before.Namespec()+" works again") })
+		for _, p := range all {
+			if now := h.process(p.Namespec()); p.Namespec() != before.Namespec() && !now.SameRun(p) {
+				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
+			}
+		}
+	})
+}
+
 // logIn has the test ask supervisord with the login of the examples, and returns
 // their workers.
 func (h *host) logIn() []supervisor.Process {

@@ -1,5 +1,5 @@
-// Package host is the program supervisor_checks, which speaks to running
-// listeners.
+// Package host is the program supervisor_checks: a listener that does what a file
+// says, and commands that speak to running listeners.
 package host
 
 import (
@@ -32,6 +32,11 @@ type (
 	nothingError struct{ error }
 )
 
+// exitStatus is the end of a command that is no error but has an exit status of its own.
+type exitStatus int
+
+func (exitStatus) Error() string { return "" }
+
 // Main runs supervisor_checks and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
 	root := New().Command
@@ -42,10 +47,21 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "supervisor_checks: error: %v\n", err)
+	var file fileError
+	switch {
+	case errors.As(err, &file):
+		fmt.Fprintln(stderr, err) // a line for each thing, which begins with its name
+	case err.Error() != "":
+		fmt.Fprintf(stderr, "supervisor_checks: error: %v\n", err)
+	}
 	var usage usageError
 	var nothing nothingError
+	var ends exitStatus
 	switch {
+	case errors.As(err, &ends):
+		return int(ends)
+	case errors.As(err, &file):
+		return exitUsage
 	case errors.As(err, &usage):
 		fmt.Fprintln(stderr, "See supervisor_checks --help.")
 		return exitUsage
@@ -67,17 +83,22 @@ func New() *cli.Program {
 	var a asker
 	root := &cobra.Command{
 		Use: "supervisor_checks COMMAND [option ...]",
-		Example: `supervisor_checks explain web:web_8001
-supervisor_checks pause 'web:*' --for 30m`,
-		Short: "Speaks to running event listeners of supervisor-checks.",
-		Long: `Speaks to running event listeners of supervisor-checks, supervisor_http_check and the like, through
-the sockets in their state folder. It must be run as the user of the listeners, or with the
---state-dir that they have.
+		Example: `[eventlistener:checks]
+command=/usr/local/bin/supervisor_checks run --config /etc/supervisor-checks.yaml
+events=TICK_60
+priority=-2
+stdout_logfile=NONE
+stderr_logfile=/var/log/checks.log`,
+		Short: "Checks all processes of a supervisord as one file says, and speaks to running listeners.",
+		Long: `Checks all processes of a supervisord as one file says, and speaks to running listeners: its own and
+supervisor_http_check and the like, through the sockets in their state folder. For that it must be run
+as the user of the listeners, or with the --state-dir that they have.
 
-PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all.
+PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all; * and ? may stand for parts of a name.
 
-Exit status: 0 done, 1 a listener could not be spoken to, 2 wrong command line, 3 no listener runs, or
-none watches such a process.`,
+Exit status: 0 done, 1 it cannot go on, a listener could not be spoken to, or a file is not valid, 2 wrong
+command line or file, 3 no listener runs, or none watches such a process. Of once: 0 all healthy, 1
+something unhealthy, 3 something unknown or supervisord not reached, 2 as above.`,
 		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args: func(c *cobra.Command, args []string) error {
@@ -96,6 +117,7 @@ none watches such a process.`,
 	f.BoolP("help", "h", false, "print the help of a command and exit")
 	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
+	root.AddCommand(fileCommands(&a)...)
 	root.AddCommand(&cobra.Command{
 		Use: "listeners", Short: "list the listeners that run", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {

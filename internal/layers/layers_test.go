@@ -43,7 +43,7 @@ var house = map[string]room{
 	"examples/demo":                {floor: 6, may: public},
 	"examples/heartbeat_worker":    {floor: 6, may: public},
 	"internal/conformance":         {floor: 6, may: []string{"..."}, forTests: true},
-	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/host"}},
+	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/config", "internal/host"}},
 	"internal/bench":               {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/e2e":                 {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/layers":              {floor: 6, may: []string{"..."}, forTests: true},

@@ -1,0 +1,175 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// defaultConfig is the file where --config does not say otherwise.
+const defaultConfig = "/etc/supervisor-checks.yaml"
+
+// fromFile is what the commands that read a file have in common.
+type fromFile struct {
+	*asker
+	config     string
+	dryRun     bool
+	standalone string
+}
+
+// fileCommands are the commands that read a file.
+func fileCommands(a *asker) []*cobra.Command {
+	f := fromFile{asker: a}
+	run := &cobra.Command{
+		Use: "run", Short: "be an event listener of supervisord that does what a file says", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	run.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do not")
+	run.Flags().StringVar(&f.standalone, "standalone", "", "look every `DURATION`, as 5s, without being a listener of that supervisord: for another host or container")
+	once := &cobra.Command{
+		Use: "once", Short: "run all checks of a file now, print what they find, and restart nothing", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error { return f.once(c) },
+	}
+	validate := &cobra.Command{
+		Use: "validate", Short: "say all that is wrong with a file, and which of its patterns match no process", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error { return f.validate(c) },
+	}
+	for _, c := range []*cobra.Command{run, once, validate} {
+		c.Flags().StringVar(&f.config, "config", defaultConfig, "the `FILE` to read")
+		c.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
+	}
+	return []*cobra.Command{run, once, validate, {
+		Use: "schema", Short: "print the JSON Schema of the file, for editors", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	}}
+}
+
+// read reads the file.
+func (f *fromFile) read() (*config.File, runner.Config, error) {
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		return nil, runner.Config{}, usageError{err}
+	}
+	file, err := config.Read(f.config, text, os.LookupEnv)
+	if err != nil {
+		return nil, runner.Config{}, fileError{err}
+	}
+	cfg, err := file.Config()
+	if err != nil {
+		return nil, cfg, fileError{fmt.Errorf("%s: %w", f.config, err)}
+	}
+	cfg.StateDir = cmp.Or(f.stateDir, cfg.StateDir)
+	return file, cfg, nil
+}
+
+// fileError is an error of the file.
+type fileError struct{ error }
+
+// run is a listener until its end.
+func (f *fromFile) run(c *cobra.Command) error {
+	file, cfg, err := f.read()
+	if err != nil {
+		return err
+	}
+	log, err := cli.NewLog(c.ErrOrStderr(), cmp.Or(string(file.Log.Format), "text"), cmp.Or(string(file.Log.Level), "info"))
+	if err != nil {
+		return err
+	}
+	cfg.Log, cfg.DryRun = log, f.dryRun
+	if cfg.Name != "" {
+		cfg.Log = log.With("listener", cfg.Name)
+	}
+	if f.standalone != "" {
+		if cfg.Every, err = setting.More(f.standalone); err != nil {
+			return usageError{fmt.Errorf("--standalone: %w", err)}
+		}
+	}
+	ended, err := cli.Listen(c.Context(), cfg)
+	var refused *runner.ConfigError
+	switch {
+	case errors.As(err, &refused):
+		return usageError{err}
+	case err != nil:
+		return err
+	case ended != exitOK:
+		return exitStatus(ended)
+	}
+	return nil
+}
+
+// once runs all checks now.
+func (f *fromFile) once(c *cobra.Command) error {
+	if f.output != "table" && f.output != "json" {
+		return usageError{fmt.Errorf("--output: %q is neither table nor json", f.output)}
+	}
+	_, cfg, err := f.read()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	found, err := cli.Once(ctx, cfg, f.output, c.OutOrStdout())
+	if err != nil {
+		fmt.Fprintf(c.ErrOrStderr(), "supervisor_checks: error: %v\n", err)
+	}
+	if found != exitOK {
+		return exitStatus(found)
+	}
+	return nil
+}
+
+// validateTime is how long supervisord has to say which processes there are.
+const validateTime = 5 * time.Second
+
+// validate says what is wrong with the file.
+func (f *fromFile) validate(c *cobra.Command) error {
+	_, cfg, err := f.read()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), validateTime)
+	defer cancel()
+	out := c.OutOrStdout()
+	match, err := runner.Match(ctx, cfg)
+	var refused *runner.ConfigError
+	switch {
+	case errors.Is(err, supervisor.ErrNoURL):
+		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: neither the file nor SUPERVISOR_SERVER_URL says where supervisord is.\n", f.config)
+		return nil
+	case errors.As(err, &refused):
+		return fileError{fmt.Errorf("%s: %w", f.config, err)}
+	case err != nil:
+		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: %v\n", f.config, err)
+		return nil
+	}
+	for _, p := range match.Unmatched {
+		fmt.Fprintf(out, "%s: no process matches %q\n", f.config, p)
+	}
+	for _, contest := range match.Contested {
+		fmt.Fprintf(out, "%s: %s\n", f.config, contest)
+	}
+	for _, left := range match.LeftOut {
+		fmt.Fprintf(out, "%s: %s is not watched: %s\n", f.config, left.Process.Namespec(), left.Reason)
+	}
+	if len(match.Unmatched)+len(match.Contested) > 0 {
+		return exitStatus(exitFailed)
+	}
+	fmt.Fprintf(out, "%s is valid: it watches %d processes.\n", f.config, match.Watched)
+	return nil
+}
