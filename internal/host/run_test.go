@@ -39,7 +39,9 @@ func daemon(t *testing.T) string {
 		t.Fatal(err)
 	}
 	go srv.Serve(l)
-	srv.Await(t.Context(), func() bool { return srv.Process("web:a").State == supervisor.Running && srv.Process("web:b").State == supervisor.Running })
+	srv.Await(t.Context(), func() bool {
+		return srv.Process("web:a").State == supervisor.Running && srv.Process("web:b").State == supervisor.Running
+	})
 	return "unix://" + socket
 }
 
