@@ -56,7 +56,7 @@ func (r *runner) alert(p supervisor.Process, c cause) {
 }
 
 // plan returns what is to be found and done about p.
-func (r *runner) plan(p supervisor.Process) *plan { return r.plans.of(p.Namespec()) }
+func (r *runner) plan(p supervisor.Process) *plan { return r.plans().of(p.Namespec()) }
 
 // resolve decides what is to be done about p now, and begins with it.
 func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
@@ -305,7 +305,7 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 
 // freeLate gives back the place of a process that has been acted on for too long.
 func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
-	plan := r.plans.of(rec.Process)
+	plan := r.plans().of(rec.Process)
 	if plan.policy.MaxUnavailable == (Share{}) || ctx.Err() != nil {
 		return
 	}
@@ -464,7 +464,7 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 // verifies reports whether a restart has a conclusion: that the process works again
 // is to be seen, and the hook for that to be run.
 func (r *runner) verifies(namespec string) bool {
-	policy := r.plans.of(namespec).policy
+	policy := r.plans().of(namespec).policy
 	return policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
 }
 
@@ -535,7 +535,7 @@ func (r *runner) makeGood(ctx context.Context, rec record.Record) {
 // has been finished, or cannot be: all of them have when resumed is closed.
 func (r *runner) inherit(ctx context.Context, namespec string, resumed <-chan struct{}) {
 	rec := record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"}
-	deadline := time.AfterFunc(r.plans.of(namespec).startPeriod+placeTime, func() { r.freeLate(ctx, rec, func() {}) })
+	deadline := time.AfterFunc(r.plans().of(namespec).startPeriod+placeTime, func() { r.freeLate(ctx, rec, func() {}) })
 	for waits := true; waits && r.restarter.Unfinished(namespec); {
 		select {
 		case <-time.After(verifyMin):

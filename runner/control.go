@@ -44,6 +44,13 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	r.mu.Lock()
 	switch request.Command {
 	case control.Explain:
+	case control.Reload:
+		r.mu.Unlock()
+		err = r.reload()
+		r.mu.Lock()
+		if err == nil && trouble == nil {
+			chosen = r.plans().choose(chosen.all, r.programs, r.self)
+		}
 	case control.Pause, control.Resume, control.Reset:
 		if trouble == nil && !slices.ContainsFunc(chosen.watched, func(p supervisor.Process) bool { return concerns(request, p) }) {
 			break // it is another listener's
@@ -78,6 +85,35 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 		}
 	}
 	return answer
+}
+
+// reload takes other watches in place of those that there are.
+func (r *runner) reload() error {
+	if r.Reload == nil {
+		return control.ErrNoFile
+	}
+	watches, err := r.Reload()
+	if err != nil {
+		return err
+	}
+	plans, err := newPlans(watches)
+	if err == nil {
+		err = plans.prepare()
+	}
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.planned.Store(plans)
+	r.engine.replan()
+	for f := range r.findings {
+		if !plans.of(f.namespec).has(f.check) {
+			delete(r.findings, f)
+		}
+	}
+	r.Log.Warn(fmt.Sprintf("reloaded: watches %s (%s); %s", plans, strings.Join(plans.names(), ", "), plans.describe()))
+	return nil
 }
 
 // concerns reports whether a request is about p.
@@ -164,8 +200,8 @@ func (r *runner) reset(selector string) []string {
 // describe says what this listener is. The lock is held.
 func (r *runner) describe(l *control.Listener) {
 	l.Name, l.Process, l.PID, l.Started = r.Name, r.self, os.Getpid(), r.started
-	l.Supervisord, l.Watches, l.Policy = r.client.Address(), r.plans.String(), r.plans.describe()
-	l.Checks = r.plans.names()
+	l.Supervisord, l.Watches, l.Policy = r.client.Address(), r.plans().String(), r.plans().describe()
+	l.Checks = r.plans().names()
 	for _, p := range r.engine.pauses {
 		l.Pauses = append(l.Pauses, control.Held{Selector: p.Selector, Until: p.Until})
 	}

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -194,7 +195,7 @@ func TestPauseIsWrittenDown(t *testing.T) {
 func TestUnknownIsExplained(t *testing.T) {
 	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, tick func()) {
 		p, _ := newPlans([]Watch{{Processes: []string{"web:a"}, Rules: []Rule{{Check: mute{}}}}})
-		r.plans, r.engine.plans = p, p.of
+		r.planned.Store(p)
 		tick()
 		a := r.answer(t.Context(), control.Request{Command: control.Explain, Selector: "web:a"})
 		if len(a.Processes) != 1 || len(a.Processes[0].Rules) != 1 || a.Processes[0].Rules[0].Status != "unknown" || a.Processes[0].Would != "nothing: not known to fail mute" {
@@ -281,4 +282,66 @@ func TestSelectors(t *testing.T) {
 			t.Errorf("%s covers %s: %v", tt.selector, tt.namespec, got)
 		}
 	}
+}
+
+// TestReload has the watches of a listener be read anew a thousand times while it
+// works: no counter is lost, and no round is missed.
+func TestReload(t *testing.T) {
+	alert := Action{Kind: ActionAlert}
+	counting, other := &counter{name: "counting"}, &counter{name: "other"}
+	watches := []Watch{{Processes: []string{"web:a"}, Rules: []Rule{{Check: counting, FailureThreshold: Threshold{Failures: 1000}, Action: alert}}}}
+	talk(t, Policy{}, func(t *testing.T, srv *supervisortest.Server, r *runner, tick func()) {
+		r.Reload = func() ([]Watch, error) { return watches, nil }
+		reload := func() control.Answer {
+			return r.answer(t.Context(), control.Request{Command: control.Reload, Selector: "*"})
+		}
+		if a := reload(); a.Error != "" || len(a.Processes) != 1 || a.Listener.Watches != "web:a" {
+			t.Fatalf("%+v", a)
+		}
+		const rounds = 200
+		for range rounds {
+			for range 5 {
+				go reload()
+			}
+			tick()
+		}
+		a := reload()
+		if got, want := a.Processes[0].Rules[0].Failures, fmt.Sprintf("%d of 1000", rounds); got != want || counting.runs != rounds {
+			t.Errorf("counted %s in %d runs, want %s", got, counting.runs, want)
+		}
+
+		// A rule that is gone is forgotten, and a threshold that is lower holds at once.
+		watches = []Watch{{Processes: []string{"web:a"}, Rules: []Rule{{Check: counting, FailureThreshold: Threshold{Failures: 3}, Action: alert}, {Check: other, Action: alert}}}}
+		reload()
+		tick()
+		if got := would(t, r, "web:a")["web:a"]; got != "nothing more: alerted of counting, other" {
+			t.Errorf("it would be %q", got)
+		}
+		watches[0].Rules = watches[0].Rules[1:]
+		if a := reload(); len(a.Processes[0].Rules) != 1 || len(r.engine.known("web:a").rules) != 1 || len(r.findings) != 1 {
+			t.Errorf("%+v", a.Processes)
+		}
+
+		// What is wrong changes nothing.
+		r.Reload = func() ([]Watch, error) { return nil, errors.New("bad file") }
+		if a := reload(); a.Error != "bad file" || a.Listener.Watches != "web:a" {
+			t.Errorf("%+v", a)
+		}
+		r.Reload = nil
+		if a := reload(); a.Error != control.ErrNoFile.Error() {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// counter is a check that fails, and counts how often.
+type counter struct {
+	name string
+	runs int
+}
+
+func (c *counter) Name() string { return c.name }
+func (c *counter) Run(context.Context, supervisor.Process) checks.Result {
+	c.runs++
+	return checks.Fail(errors.New("it is broken"))
 }

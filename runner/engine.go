@@ -137,6 +137,14 @@ func (e *engine) group(name string) *group {
 	return g
 }
 
+// replan says that there are other plans: rules that they do not have are forgotten.
+func (e *engine) replan() {
+	for namespec := range e.subjects {
+		s := e.known(namespec)
+		maps.DeleteFunc(s.rules, func(name string, _ *rule) bool { return !s.plan.has(name) })
+	}
+}
+
 // roll says which processes there are: all of supervisord's, as far as they are
 // known, and those that are watched. What is neither is forgotten. It reports
 // whether the pauses of one begin anew.
@@ -200,7 +208,7 @@ type judgement struct {
 
 // observe takes in what a check has found of a process.
 func (e *engine) observe(now time.Time, p supervisor.Process, check string, found checks.Status) judgement {
-	if e.known(p.Namespec()).late(p) {
+	if s := e.known(p.Namespec()); s.late(p) || !s.plan.has(check) {
 		return judgement{}
 	}
 	s := e.take(p)
@@ -273,11 +281,10 @@ func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judge
 }
 
 func (r *rule) push(failure bool, most int) {
-	if len(r.failures) == most {
-		copy(r.failures, r.failures[1:])
-		r.failures = r.failures[:most-1]
-	}
 	r.failures = append(r.failures, failure)
+	if more := len(r.failures) - most; more > 0 {
+		r.failures = slices.Delete(r.failures, 0, more)
+	}
 }
 
 func (r *rule) count() (n int) {

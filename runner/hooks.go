@@ -63,7 +63,7 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 
 // hook runs a hook, if there is one, and tells what came of it.
 func (r *runner) hook(ctx context.Context, name string, rec record.Record) error {
-	hooks := r.plans.of(rec.Process).policy.Hooks
+	hooks := r.plans().of(rec.Process).policy.Hooks
 	args := map[string][]string{"before-restart": hooks.BeforeRestart, "after-stop": hooks.AfterStop, "after-restart": hooks.AfterRestart}[name]
 	if args == nil {
 		return nil

@@ -81,7 +81,7 @@ func (r *runner) survey(ctx context.Context) (selection, error) {
 func (r *runner) choose(ctx context.Context) (selection, error) {
 	var processes []supervisor.Process
 	var err error
-	if namespec, is := r.plans.one(); is {
+	if namespec, is := r.plans().one(); is {
 		var p supervisor.Process
 		p, err = r.client.Process(ctx, namespec)
 		if err == nil {
@@ -99,13 +99,13 @@ func (r *runner) choose(ctx context.Context) (selection, error) {
 	if err != nil {
 		return selection{}, err
 	}
-	return r.plans.choose(processes, programs, r.self), nil
+	return r.plans().choose(processes, programs, r.self), nil
 }
 
 // configured returns the configuration of processes where it is needed, asking
 // for it when there are new ones.
 func (r *runner) configured(ctx context.Context, processes []supervisor.Process) ([]supervisor.Program, error) {
-	if !r.plans.open() {
+	if !r.plans().open() {
 		return nil, nil
 	}
 	present, strangers := make(map[string]bool, len(processes)), false
@@ -149,7 +149,7 @@ func (r *runner) tellSelection(chosen selection) {
 			}
 		}
 	}
-	if !r.plans.all() {
+	if !r.plans().all() {
 		for _, l := range chosen.left {
 			if tell, _ := r.recur("left out", l.Process.Namespec()); tell {
 				r.Log.Warn(fmt.Sprintf("%s is not watched: %s", l.Process.Namespec(), l.Reason))
@@ -248,7 +248,7 @@ type cause struct{ check, reason string }
 // startRound tells the checks that want to know it, and returns the context for
 // their runs.
 func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) context.Context {
-	for _, c := range r.plans.checks() {
+	for _, c := range r.plans().checks() {
 		if shared, wants := c.(checks.RoundStarter); wants {
 			r.guard(c, "", func() { ctx = shared.StartRound(ctx, watched) })
 		}

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,6 +64,11 @@ type Config struct {
 	// DryRun says what would be restarted, and does not.
 	DryRun bool
 
+	// Reload, if set, gives other Watches in place of those that there are, when
+	// somebody asks the listener for that (supervisor_checks reload). What is
+	// counted stays. Its error is for a person, and then all stays as it is.
+	Reload func() ([]Watch, error)
+
 	// Every, if not 0, makes it no listener: it looks at the processes so often, by
 	// itself, until a signal or ctx ends it. Stdin and Stdout are not used; where they
 	// are nil it is a program of its own all the same.
@@ -97,7 +103,7 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // runner is a listener at work.
 type runner struct {
 	Config
-	plans      *plans
+	planned    atomic.Pointer[plans]
 	self       string // our own namespec, or ""
 	started    time.Time
 	toldFolder bool            // StateDir was given
@@ -181,14 +187,12 @@ func newRunner(cfg Config) (*runner, error) {
 	}
 	r := &runner{
 		Config:    cfg,
-		plans:     plans,
 		client:    client,
 		limit:     make(chan struct{}, cfg.Concurrency),
 		opening:   make(chan struct{}, 1),
 		surveying: make(chan struct{}, 1),
 		busy:      make(map[string]int),
 		brief:     make(map[string]bool),
-		engine:    newEngine(plans.of),
 		kept:      make(map[string]func()),
 		evidence:  make(map[string]*record.Evidence),
 		wakes:     make(map[string]*time.Timer),
@@ -196,6 +200,8 @@ func newRunner(cfg Config) (*runner, error) {
 		unmatched: make(map[string]bool),
 		trouble:   make(map[string]*recurring),
 	}
+	r.planned.Store(plans)
+	r.engine = newEngine(func(namespec string) *plan { return r.plans().of(namespec) })
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
 	}
@@ -222,10 +228,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
 		return &ConfigError{err}
 	}
-	for _, w := range r.plans.watches {
-		if err := w.policy.Evidence.prepare(); err != nil {
-			return &ConfigError{err}
-		}
+	if err := r.plans().prepare(); err != nil {
+		return &ConfigError{err}
 	}
 	r.onStdio = r.Stdin == nil && r.Stdout == nil
 	switch {
@@ -287,6 +291,9 @@ func signals(ctx context.Context) (context.Context, func()) {
 	return ctx, stop
 }
 
+// plans are what is to be found and done about processes now.
+func (r *runner) plans() *plans { return r.planned.Load() }
+
 func (r *runner) run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -324,12 +331,12 @@ func (r *runner) run(ctx context.Context) error {
 
 // introduce says what is going to happen.
 func (r *runner) introduce() {
-	does := r.plans.describe()
+	does := r.plans().describe()
 	if r.DryRun {
 		does = "is a dry run and restarts nothing, where it else " + does
 	}
 	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s; keeps its state in %s",
-		r.plans, strings.Join(r.plans.names(), ", "), r.client.Address(), r.Concurrency, does, r.StateDir))
+		r.plans(), strings.Join(r.plans().names(), ", "), r.client.Address(), r.Concurrency, does, r.StateDir))
 	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" && systemd != r.StateDir && !r.toldFolder {
 		r.Log.Warn(fmt.Sprintf("its state is not in $STATE_DIRECTORY, %s, which cannot be used: it must be a folder that is ours, and that nobody else may write to", systemd))
 	}

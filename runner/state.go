@@ -41,8 +41,8 @@ func (r *runner) ownName() string {
 	if r.self != "" {
 		return r.self
 	}
-	text := r.plans.String()
-	for _, name := range r.plans.names() {
+	text := r.plans().String()
+	for _, name := range r.plans().names() {
 		text += "\x00" + name
 	}
 	sum := sha256.Sum256([]byte(text))

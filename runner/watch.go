@@ -131,6 +131,11 @@ type plan struct {
 	contested   []string      // fields of its policy that several Watches have decided, each otherwise
 }
 
+// has reports whether there is a rule of a name. A plan without any is about all.
+func (p *plan) has(name string) bool {
+	return len(p.rules) == 0 || slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Name == name })
+}
+
 // rule returns the rule of a name. One that there is none of is as the policy says.
 func (p *plan) rule(name string) Rule {
 	for _, r := range p.rules {
@@ -157,6 +162,16 @@ func newPlans(watches []Watch) (*plans, error) {
 		p.watches = append(p.watches, valid)
 	}
 	return p, nil
+}
+
+// prepare makes sure that evidence can be kept.
+func (p *plans) prepare() error {
+	for _, w := range p.watches {
+		if err := w.policy.Evidence.prepare(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // of returns the plan of a process.
@@ -204,10 +219,16 @@ func (p *plans) of(namespec string) *plan {
 	return made
 }
 
-// checks returns all checks.
+// checks returns all checks, each once.
 func (p *plans) checks() (all []checks.Check) {
+	seen := make(map[checks.Check]bool)
 	for _, w := range p.watches {
 		for _, r := range w.rules {
+			if comparable := reflect.TypeOf(r.Check).Comparable(); comparable && seen[r.Check] {
+				continue
+			} else if comparable {
+				seen[r.Check] = true
+			}
 			all = append(all, r.Check)
 		}
 	}

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -22,9 +24,35 @@ var builtin = Defaults{
 	},
 }
 
-// Config makes a listener's configuration of a file. The error says which part of
-// the file cannot be had, such as a password in a file of its own.
-func (f *File) Config() (cfg runner.Config, err error) {
+// Made are the checks that were made of files: the same settings get the same check
+// again, with all that it remembers.
+type Made map[string]checks.Check
+
+// get makes a check, or finds it.
+func (m Made) get(key string, settings maker, around RuleSettings) (checks.Check, error) {
+	own, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	tries, err := json.Marshal([]any{around.Timeout, around.Retries})
+	if err != nil {
+		return nil, err
+	}
+	id := key + string(own) + string(tries)
+	if made := m[id]; made != nil {
+		return made, nil
+	}
+	made, err := settings.make(around)
+	if err == nil {
+		m[id] = made
+	}
+	return made, err
+}
+
+// Config makes a listener's configuration of a file, with checks that were made
+// before where they are the same. The error says which part of the file cannot be
+// had, such as a password in a file of its own.
+func (f *File) Config(before Made) (cfg runner.Config, err error) {
 	cfg = runner.Config{
 		Name: f.Name, StateDir: f.StateDir,
 		Server: supervisor.Config{URL: f.Server.URL, Username: f.Server.Username, Password: f.Server.Password},
@@ -38,7 +66,7 @@ func (f *File) Config() (cfg runner.Config, err error) {
 		}
 	}
 	for i, w := range f.Watch {
-		watch, err := w.watch(f.Defaults)
+		watch, err := w.watch(f.Defaults, before)
 		if err != nil {
 			return cfg, fmt.Errorf("watch[%d]%w", i, err)
 		}
@@ -53,7 +81,7 @@ func (f *File) Config() (cfg runner.Config, err error) {
 }
 
 // watch makes a Watch of an entry.
-func (w *Watch) watch(defaults Defaults) (made runner.Watch, err error) {
+func (w *Watch) watch(defaults Defaults, before Made) (made runner.Watch, err error) {
 	for _, p := range w.Processes {
 		made.Processes = append(made.Processes, p.String())
 	}
@@ -66,7 +94,7 @@ func (w *Watch) watch(defaults Defaults) (made runner.Watch, err error) {
 		settings := r.RuleSettings.over(entry)
 		for key, m := range r.makers() {
 			rule := runner.Rule{Name: r.Name, FailureThreshold: *settings.FailureThreshold}
-			if rule.Check, err = m.make(settings); err != nil {
+			if rule.Check, err = before.get(key, m, settings); err != nil {
 				return made, fmt.Errorf(".checks[%d].%s: %w", i, key, err)
 			}
 			if settings.SuccessThreshold != nil {

@@ -199,3 +199,82 @@ func FuzzRead(f *testing.F) {
 		_ = bad.Error()
 	})
 }
+
+// TestConfig makes a listener's configuration of the good file.
+func TestConfig(t *testing.T) {
+	text, _ := os.ReadFile("testdata/good.yaml")
+	text = bytes.ReplaceAll(text, []byte("/etc/secret"), []byte(secretFile(t)))
+	f, err := Read("good.yaml", text, environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := make(Made)
+	cfg, err := f.Config(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Name != "all" || cfg.Concurrency != 64 || cfg.Server.Username != "operator" || cfg.Server.Password != "sesame" || len(cfg.Watches) != 4 {
+		t.Errorf("%+v", cfg)
+	}
+	w := cfg.Watches[0]
+	if diff := cmp.Diff([]string{"web:*", "!web:canary"}, w.Processes); diff != "" {
+		t.Error(diff)
+	}
+	if len(w.Rules) != 3 { // one is left out
+		t.Fatalf("rules %+v", w.Rules)
+	}
+	for i, want := range []runner.Rule{
+		{FailureThreshold: runner.Threshold{Failures: 3, Of: 5}, SuccessThreshold: 2, StartPeriod: 30 * time.Second},
+		{FailureThreshold: runner.Threshold{Failures: 3}, StartPeriod: 30 * time.Second, Action: runner.Action{Kind: runner.ActionAlert}},
+		{FailureThreshold: runner.Threshold{Failures: 3}, StartPeriod: 30 * time.Second, Action: runner.Action{Kind: runner.ActionSignal, Signal: "USR1"}},
+	} {
+		got := w.Rules[i]
+		got.Check = nil
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("rule %d (-want +got)\n%s", i, diff)
+		}
+	}
+	want := runner.Policy{
+		RestartLimit: runner.RestartLimit{Restarts: 5, Within: 10 * time.Minute}, RestartLimitThen: runner.ThenAlert,
+		Backoff:        runner.Backoff{Initial: 10 * time.Second, Factor: 2, Max: 5 * time.Minute, ResetAfter: 10 * time.Minute},
+		MaxUnavailable: runner.Share{Percent: 25}, PanicThreshold: 50, Jitter: 30 * time.Second, Revive: []supervisor.State{supervisor.Fatal, supervisor.Exited},
+		Hooks:    runner.Hooks{BeforeRestart: []string{"sh", "-c", "exit 75"}, AfterRestart: []string{"sh", "-c", "exit 0"}, Timeout: 10 * time.Second},
+		Evidence: runner.Evidence{Dir: "/var/log/evidence", Max: 10, Signal: "QUIT", Pause: 3 * time.Second},
+	}
+	if diff := cmp.Diff(want, w.Policy); diff != "" {
+		t.Errorf("the policy (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"MaxUnavailable", "PanicThreshold", "Jitter", "Revive", "Evidence", "Hooks"}, w.Decided); diff != "" {
+		t.Error(diff)
+	}
+	if got := cfg.Watches[1].Policy.MaxUnavailable; got != (runner.Share{Number: 2}) {
+		t.Errorf("max_unavailable of the second entry: %v", got)
+	}
+	again, err := f.Config(made)
+	if err != nil || again.Watches[0].Rules[2].Check != w.Rules[2].Check {
+		t.Errorf("the check of processor time is another one, with nothing to remember; error %v", err)
+	}
+}
+
+func secretFile(t *testing.T) string {
+	path := t.TempDir() + "/secret"
+	if err := os.WriteFile(path, []byte("sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestNone ends what there is by default.
+func TestNone(t *testing.T) {
+	f, err := Read("f", []byte("watch:\n  - processes: web\n    checks: [{tcp: {port: 80}}]\n    restart_limit: none\n    backoff: none\n    max_unavailable: none\n"), environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := f.Config(make(Made))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(runner.Policy{}, cfg.Watches[0].Policy); diff != "" {
+		t.Error(diff)
+	}
+}

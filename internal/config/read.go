@@ -26,7 +26,7 @@ const (
 	maxSize = 1 << 20
 
 	// maxAliased is about how many values may be there by the names of anchors.
-	maxAliased = 100_000
+	maxAliased = 10_000
 
 	// shortestSecret is how long a variable's value is that is not shown.
 	shortestSecret = 4

@@ -35,7 +35,11 @@ const (
 	Pause   = "pause"   // act on no process of Selector until For has passed
 	Resume  = "resume"  // act again
 	Reset   = "reset"   // forget former restarts
+	Reload  = "reload"  // read the file again
 )
+
+// ErrNoFile is the error of Reload of a listener that has no file.
+var ErrNoFile = errors.New("this listener has no file")
 
 // Request is what a listener is asked.
 type Request struct {

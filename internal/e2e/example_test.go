@@ -161,7 +161,7 @@ func example(t *testing.T, name string, changes [][2]string) string {
 // normalise removes from a log what is different each time.
 func normalise(log string) string {
 	for _, change := range [][2]string{
-		{`time=\S+ `, ""}, {`evidence in \S+`, "evidence in FOLDER)"}, {`unix://[^ ,]+`, "unix://SOCKET"}, {`web_\d+`, "web_PORT"}, {`:\d{2,5}:`, ":PORT:"},
+		{`time=\S+ `, ""}, {`evidence in \S+`, "evidence in FOLDER)"}, {`unix://[^ ,;]+`, "unix://SOCKET"}, {`state in [^ "]+`, "state in FOLDER"}, {`web_\d+`, "web_PORT"}, {`:\d{2,5}:`, ":PORT:"},
 		{`(pid|was|pid=|new_pid=)( ?)\d+`, "$1${2}PID"}, {`[\d.]+m?s\b`, "TIME"},
 	} {
 		log = regexp.MustCompile(change[0]).ReplaceAllString(log, change[1])

@@ -215,6 +215,8 @@ func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writ
 		switch {
 		case refused(err): // it was killed
 			continue
+		case err != nil && answer.Error == control.ErrNoFile.Error(): // that is not for it
+			continue
 		case err != nil:
 			failures = append(failures, fmt.Errorf("%s: %w", socket, err))
 			continue

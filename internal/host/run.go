@@ -14,6 +14,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/internal/control"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -28,11 +29,12 @@ type fromFile struct {
 	config     string
 	dryRun     bool
 	standalone string
+	made       config.Made
 }
 
 // fileCommands are the commands that read a file.
 func fileCommands(a *asker) []*cobra.Command {
-	f := fromFile{asker: a}
+	f := fromFile{asker: a, made: make(config.Made)}
 	run := &cobra.Command{
 		Use: "run", Short: "be an event listener of supervisord that does what a file says", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
@@ -52,6 +54,11 @@ func fileCommands(a *asker) []*cobra.Command {
 		c.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
 	}
 	return []*cobra.Command{run, once, validate, {
+		Use: "reload", Short: "have the listeners that run read their files again; what is counted stays", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.run(c, control.Request{Command: control.Reload, Selector: "*"}, printDone("reloaded, and watches"))
+		},
+	}, {
 		Use: "schema", Short: "print the JSON Schema of the file, for editors", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := c.OutOrStdout().Write(config.Schema())
@@ -70,7 +77,7 @@ func (f *fromFile) read() (*config.File, runner.Config, error) {
 	if err != nil {
 		return nil, runner.Config{}, fileError{err}
 	}
-	cfg, err := file.Config()
+	cfg, err := file.Config(f.made)
 	if err != nil {
 		return nil, cfg, fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
@@ -92,6 +99,10 @@ func (f *fromFile) run(c *cobra.Command) error {
 		return err
 	}
 	cfg.Log, cfg.DryRun = log, f.dryRun
+	cfg.Reload = func() ([]runner.Watch, error) {
+		_, again, err := f.read()
+		return again.Watches, err
+	}
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
 	}

@@ -56,7 +56,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 5, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "runner", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "runner", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
