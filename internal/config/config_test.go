@@ -220,7 +220,7 @@ func TestConfig(t *testing.T) {
 	if diff := cmp.Diff([]string{"web:*", "!web:canary"}, w.Processes); diff != "" {
 		t.Error(diff)
 	}
-	if len(w.Rules) != 3 { // one is left out
+	if len(w.Rules) != 7 { // one is left out
 		t.Fatalf("rules %+v", w.Rules)
 	}
 	for i, want := range []runner.Rule{
@@ -232,6 +232,11 @@ func TestConfig(t *testing.T) {
 		got.Check = nil
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("rule %d (-want +got)\n%s", i, diff)
+		}
+	}
+	for i, want := range []string{"uptime", "fds", "threads", "children"} {
+		if got := w.Rules[3+i].Check.Name(); got != want {
+			t.Errorf("rule %d is %s, want %s", 3+i, got, want)
 		}
 	}
 	want := runner.Policy{

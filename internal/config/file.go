@@ -130,12 +130,16 @@ type Evidence struct {
 
 // Rule is one check, with its settings.
 type Rule struct {
-	HTTP   *HTTP   `key:"http" doc:"What a process answers to an HTTP request."`
-	TCP    *TCP    `key:"tcp" doc:"Whether it accepts connections."`
-	XMLRPC *XMLRPC `key:"xmlrpc" doc:"What it answers to an XML-RPC call."`
-	Memory *Memory `key:"memory" doc:"How much memory it uses."`
-	CPU    *CPU    `key:"cpu" doc:"How much processor time it uses."`
-	File   *Heart  `key:"file" doc:"How old its heartbeat is."`
+	HTTP     *HTTP     `key:"http" doc:"What a process answers to an HTTP request."`
+	TCP      *TCP      `key:"tcp" doc:"Whether it accepts connections."`
+	XMLRPC   *XMLRPC   `key:"xmlrpc" doc:"What it answers to an XML-RPC call."`
+	Memory   *Memory   `key:"memory" doc:"How much memory it uses."`
+	CPU      *CPU      `key:"cpu" doc:"How much processor time it uses."`
+	File     *Heart    `key:"file" doc:"How old its heartbeat is."`
+	Uptime   *Uptime   `key:"uptime" doc:"How long it has run: for restarts now and then."`
+	FDs      *FDs      `key:"fds" doc:"How many files and connections it has open."`
+	Threads  *Threads  `key:"threads" doc:"How many threads it has."`
+	Children *Children `key:"children" doc:"How many children it has, and theirs."`
 
 	Name    string `key:"name" doc:"What the check is called in log and records, in place of its kind."`
 	Enabled *bool  `key:"enabled" doc:"false leaves the check out."`
@@ -161,6 +165,10 @@ func (r *Rule) makers() map[string]maker {
 	add("memory", r.Memory != nil, r.Memory)
 	add("cpu", r.CPU != nil, r.CPU)
 	add("file", r.File != nil, r.File)
+	add("uptime", r.Uptime != nil, r.Uptime)
+	add("fds", r.FDs != nil, r.FDs)
+	add("threads", r.Threads != nil, r.Threads)
+	add("children", r.Children != nil, r.Children)
 	return all
 }
 
@@ -177,7 +185,8 @@ func (r *Rule) check(report func(key, format string, args ...any)) {
 
 // checkKeys are the keys of all checks there are.
 func checkKeys() (keys []string) {
-	all := (&Rule{HTTP: new(HTTP), TCP: new(TCP), XMLRPC: new(XMLRPC), Memory: new(Memory), CPU: new(CPU), File: new(Heart)}).makers()
+	all := (&Rule{HTTP: new(HTTP), TCP: new(TCP), XMLRPC: new(XMLRPC), Memory: new(Memory), CPU: new(CPU), File: new(Heart),
+		Uptime: new(Uptime), FDs: new(FDs), Threads: new(Threads), Children: new(Children)}).makers()
 	return slices.Sorted(maps.Keys(all))
 }
 
@@ -370,6 +379,38 @@ func (h *Heart) check(report func(key, format string, args ...any)) { tryOut(h, 
 func (h *Heart) make(RuleSettings) (checks.Check, error) {
 	return checks.NewFile(checks.FileConfig{MaxAge: time.Duration(h.MaxAge), Path: h.Path, Root: h.Root, FailOnError: h.FailOnError})
 }
+
+// Uptime is a check of how long a process has run.
+type Uptime struct {
+	Max    Duration `key:"max" need:"true" doc:"For how long it may run."`
+	Jitter Duration `key:"jitter" doc:"Up to how much longer a run may last, each a time of its own, so that not all are due at once."`
+}
+
+func (u *Uptime) check(report func(key, format string, args ...any)) { tryOut(u, report) }
+
+func (u *Uptime) make(RuleSettings) (checks.Check, error) {
+	return checks.NewUptime(checks.UptimeConfig{Max: time.Duration(u.Max), Jitter: time.Duration(u.Jitter)})
+}
+
+// most is how many there may be of something.
+type most struct {
+	Max Count `key:"max" need:"true" doc:"How many there may be."`
+}
+
+func (m most) of(what checks.Countable) (checks.Check, error) {
+	return checks.NewCount(checks.CountConfig{Of: what, Max: int(m.Max)})
+}
+
+// FDs, Threads and Children are checks of how many of them a process has.
+type (
+	FDs      struct{ most }
+	Threads  struct{ most }
+	Children struct{ most }
+)
+
+func (f *FDs) make(RuleSettings) (checks.Check, error)      { return f.of(checks.Descriptors) }
+func (t *Threads) make(RuleSettings) (checks.Check, error)  { return t.of(checks.Threads) }
+func (c *Children) make(RuleSettings) (checks.Check, error) { return c.of(checks.Children) }
 
 // Read reads a file. The error is an *Error that lists all that is wrong with it.
 // environment looks up variables, as os.LookupEnv does.
