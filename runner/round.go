@@ -220,6 +220,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 			delete(r.findings, f)
 		}
 	}
+	r.plans().keep(func(namespec string) bool { return present[namespec] || r.engine.subjects[namespec] != nil })
 	for what := range r.trouble {
 		for _, about := range []string{"no restart ", "slow "} {
 			if namespec, is := strings.CutPrefix(what, about); is && !present[namespec] {

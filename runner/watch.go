@@ -219,6 +219,16 @@ func (p *plans) of(namespec string) *plan {
 	return made
 }
 
+// keep forgets the plans of processes that are not to be kept, until they are needed.
+func (p *plans) keep(is func(namespec string) bool) {
+	p.known.Range(func(namespec, _ any) bool {
+		if !is(namespec.(string)) {
+			p.known.Delete(namespec)
+		}
+		return true
+	})
+}
+
 // checks returns all checks, each once.
 func (p *plans) checks() (all []checks.Check) {
 	seen := make(map[checks.Check]bool)
