@@ -50,7 +50,11 @@ func (r *runner) alert(p supervisor.Process, c cause) {
 	if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() {
 		rec.Action, rec.Why, rec.Wanted = record.Held, "paused until "+clock(until), r.wanted(p, c, decision{})
 	}
-	if tell, _ := r.recur("alert "+rec.Process+" "+c.check, rec.Action+rec.Why+rec.Reason); tell {
+	last := r.findings[finding{rec.Process, c.check}]
+	if last == nil {
+		return // it is no longer watched
+	}
+	if tell, _ := last.alert.happens(time.Now(), rec.Action+rec.Why+rec.Reason); tell {
 		r.tellLocked(rec)
 	}
 }
@@ -233,7 +237,7 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 		r.mu.Unlock()
 		switch {
 		case check:
-			r.checkOne(ctx, p, nil)
+			r.checkOne(ctx, p, nil, r.plan(p).rules)
 		case err == nil && r.revives(p):
 			r.resolve(ctx, p, notRunning(p))
 		}

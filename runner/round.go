@@ -23,15 +23,20 @@ type verdict struct {
 	reason string
 	looked time.Time
 	told   recurring // of what is not healthy
+	alert  recurring // that it is, where that is the action
+	begun  time.Time // when the newest look of a round began
+	pid    int       // of the run that it was of
 }
 
 // courtesy is how long supervisord has to read the answer to a tick before a
 // round begins to use the processors.
 const courtesy = time.Millisecond
 
-// round looks at all watched processes once, without waiting for the end of it.
-// When the round before still waits for supervisord's list, there is none.
-func (r *runner) round(ctx context.Context) {
+// round looks at all watched processes once, without waiting for the end of it, with
+// the rules that are due; in a round of our own, between two ticks, only with those
+// that have a Period. When the round before still waits for supervisord's list, there
+// is none.
+func (r *runner) round(ctx context.Context, own bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.listing {
@@ -55,7 +60,7 @@ func (r *runner) round(ctx context.Context) {
 			r.happens("supervisord cannot be asked", err)
 		default:
 			r.ended("supervisord cannot be asked")
-			r.check(ctx, chosen)
+			r.check(ctx, chosen, own)
 		}
 	})
 }
@@ -176,7 +181,7 @@ func (r *runner) tellSelection(chosen selection) {
 
 // check starts the checks of those processes that run and are not being checked
 // or acted on already, and sees to those that do not run and should.
-func (r *runner) check(ctx context.Context, chosen selection) {
+func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 	round := r.startRound(ctx, chosen.watched)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -203,6 +208,10 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 				r.Log.Info(fmt.Sprintf("%s is left out of rounds as long as its checks of an earlier one go on", namespec))
 			}
 		default:
+			due := r.due(p, own)
+			if len(due) == 0 {
+				continue
+			}
 			r.busy[namespec] = 1
 			var group *groupRound
 			if r.plan(p).policy.PanicThreshold > 0 {
@@ -212,7 +221,7 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 				}
 				group.pending++
 			}
-			r.checking.Go(func() { r.checkOne(round, p, group) })
+			r.checking.Go(func() { r.checkOne(round, p, group, due) })
 		}
 	}
 	for f := range r.findings {
@@ -222,12 +231,31 @@ func (r *runner) check(ctx context.Context, chosen selection) {
 	}
 	r.plans().keep(func(namespec string) bool { return present[namespec] || r.engine.subjects[namespec] != nil })
 	for what := range r.trouble {
-		for _, about := range []string{"no restart ", "slow "} {
+		for _, about := range []string{"no restart ", "slow ", "contested "} {
 			if namespec, is := strings.CutPrefix(what, about); is && !present[namespec] {
 				delete(r.trouble, what)
 			}
 		}
 	}
+}
+
+// due returns the rules that p is to be checked by in a round. The lock is held.
+func (r *runner) due(p supervisor.Process, own bool) (rules []Rule) {
+	now := time.Now()
+	for _, rule := range r.plan(p).rules {
+		last := r.findings[finding{p.Namespec(), rule.Name}]
+		slack := time.Duration(0)
+		if !own { // a tick may be early
+			slack = min(rule.Period/10, time.Second)
+		}
+		switch {
+		case rule.Period == 0 && own:
+		case rule.Period > 0 && last != nil && last.pid == p.PID && now.Sub(last.begun) < rule.Period-slack:
+		default:
+			rules = append(rules, rule)
+		}
+	}
+	return rules
 }
 
 // groupRound is what a round finds of a group, for Policy.PanicThreshold.
@@ -257,14 +285,14 @@ func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) c
 	return ctx
 }
 
-// checkOne runs the checks of p and sees to what they come to: at once, or, when
+// checkOne checks p by some rules and sees to what they come to: at once, or, when
 // there is a group, with all of that.
-func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *groupRound) {
+func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *groupRound, rules []Rule) {
 	namespec := p.Namespec()
-	var found examination
+	var found *cause
 	select {
 	case r.limit <- struct{}{}:
-		found = r.examine(ctx, p)
+		found = r.examine(ctx, p, rules)
 		<-r.limit
 	case <-ctx.Done():
 	}
@@ -274,18 +302,23 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 	}
 	delete(r.busy, namespec)
 	delete(r.brief, namespec)
+	well := true
+	for _, rule := range r.plan(p).rules {
+		last := r.findings[finding{namespec, rule.Name}]
+		well = well && (last == nil || last.status != checks.Unhealthy)
+	}
 	var all []due
 	switch {
 	case group != nil:
 		all = r.report(group, p, found)
-	case found.cause != nil:
-		all = []due{{p, *found.cause}}
+	case found != nil:
+		all = []due{{p, *found}}
 	}
 	r.mu.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	if found.well {
+	if well {
 		r.forget("no restart " + namespec)
 	}
 	for _, one := range all {
@@ -295,10 +328,10 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 
 // report adds what was found of a process to a group's round. When that is
 // complete it returns all that is due in it. The lock is held.
-func (r *runner) report(g *groupRound, p supervisor.Process, found examination) []due {
+func (r *runner) report(g *groupRound, p supervisor.Process, found *cause) []due {
 	g.pending--
-	if found.cause != nil {
-		g.due = append(g.due, due{p, *found.cause})
+	if found != nil {
+		g.due = append(g.due, due{p, *found})
 	}
 	if g.pending > 0 {
 		return nil
@@ -317,35 +350,25 @@ func (r *runner) report(g *groupRound, p supervisor.Process, found examination) 
 	return g.due
 }
 
-// examination is what the checks of a process come to.
-type examination struct {
-	cause *cause // why something is to be done about it; nil when nothing is
-	well  bool   // no check failed
-}
-
-// examine runs the checks of p up to one that says that something is to be done
-// about it, and after that those that only alert.
-func (r *runner) examine(ctx context.Context, p supervisor.Process) examination {
-	found := examination{well: true}
-	for _, rule := range r.plan(p).rules {
-		if found.cause != nil && rule.Action.Kind != ActionAlert {
+// examine checks p by rules up to one that says that something is to be done about
+// it, and after that by those that only alert. It returns why; nil for nothing.
+func (r *runner) examine(ctx context.Context, p supervisor.Process, rules []Rule) (found *cause) {
+	for _, rule := range rules {
+		if found != nil && rule.Action.Kind != ActionAlert {
 			continue
 		}
 		begun := time.Now()
 		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {
-			return examination{} // cut short: whatever it says is not about the process
+			return nil // cut short: whatever it says is not about the process
 		}
 		j := r.note(p, rule.Name, result, time.Since(begun), true)
-		if result.Status == checks.Unhealthy {
-			found.well = false
-		}
 		switch {
 		case !j.due:
 		case rule.Action.Kind == ActionAlert:
 			r.alert(p, cause{rule.Name, why(result)})
 		default:
-			found.cause = &cause{rule.Name, why(result)}
+			found = &cause{rule.Name, why(result)}
 		}
 	}
 	return found
@@ -419,9 +442,11 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	}
 	before := last.status
 	last.status, last.reason, last.looked = result.Status, rec.Reason, time.Now()
+	last.begun, last.pid = last.looked.Add(-took), p.PID
 	changed := before != result.Status
 	if result.Status == checks.Healthy {
 		last.told.ends()
+		last.alert.ends()
 		changed = changed || j.count != ""
 		if strings.HasSuffix(j.count, "successes") { // it is healthy again with the last of them, not with the first
 			before = checks.Unhealthy

@@ -130,6 +130,7 @@ type runner struct {
 	wakes     map[string]*time.Timer      // when processes that are held are looked at again
 	findings  map[finding]*verdict        // newest, by process and check
 	saved     bool                        // there is a file of what is counted
+	next      *time.Timer                 // of the rounds between two ticks
 	ending    bool                        // nothing more is begun
 	listing   bool                        // a round waits for supervisord
 	unmatched map[string]bool             // patterns that match nothing
@@ -321,12 +322,38 @@ func (r *runner) run(ctx context.Context) error {
 			r.wait()
 			return err
 		}
-		if _, _, isTick := e.Tick(); isTick {
-			r.round(working)
+		if period, _, isTick := e.Tick(); isTick {
+			r.round(working, false)
+			r.between(working, period)
 		} else {
 			r.Log.Debug("nothing to do for " + e.Name)
 		}
 	}
+}
+
+// between makes rounds of our own up to the next tick, where there are rules whose
+// Period is shorter than that of the ticks.
+func (r *runner) between(ctx context.Context, tick time.Duration) {
+	r.mu.Lock()
+	if r.next != nil {
+		r.next.Stop()
+	}
+	r.mu.Unlock()
+	end := time.Now().Add(tick)
+	var again func()
+	again = func() {
+		period := r.plans().shortest()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if period == 0 || r.ending || time.Now().Add(period+period/2).After(end) { // the tick itself is about to come
+			return
+		}
+		r.next = time.AfterFunc(period, func() {
+			r.round(ctx, true)
+			again()
+		})
+	}
+	again()
 }
 
 // introduce says what is going to happen.
@@ -432,6 +459,9 @@ func (r *runner) wait() {
 	r.ending = true
 	for _, timer := range r.wakes {
 		timer.Stop()
+	}
+	if r.next != nil {
+		r.next.Stop()
 	}
 	r.mu.Unlock()
 	done := make(chan struct{})

@@ -49,7 +49,14 @@ type Rule struct {
 	SuccessThreshold int
 	StartPeriod      time.Duration
 	Action           Action
+
+	// Period is how often it is checked. 0 means at each tick; a shorter one than
+	// that of the ticks makes rounds between them.
+	Period time.Duration
 }
+
+// leastPeriod is the shortest Period of a Rule.
+const leastPeriod = 100 * time.Millisecond
 
 // with returns the rule with what is zero filled in, or a *PolicyError.
 func (r Rule) with(p Policy) (Rule, error) {
@@ -62,6 +69,9 @@ func (r Rule) with(p Policy) (Rule, error) {
 		r.Action = p.Action
 	}
 	r.Name = cmp.Or(r.Name, r.Check.Name())
+	if r.Period != 0 && r.Period < leastPeriod {
+		return r, &PolicyError{"period", fmt.Errorf("%v is less than %v", r.Period, leastPeriod)}
+	}
 	valid, err := Policy{FailureThreshold: r.FailureThreshold, SuccessThreshold: r.SuccessThreshold, StartPeriod: r.StartPeriod, Action: r.Action}.validate()
 	r.FailureThreshold, r.SuccessThreshold, r.Action = valid.FailureThreshold, valid.SuccessThreshold, valid.Action
 	return r, err
@@ -266,6 +276,18 @@ func (p *plans) one() (namespec string, is bool) {
 		return "", false
 	}
 	return p.watches[0].patterns[0].one()
+}
+
+// shortest is the shortest Period there is; 0 for none.
+func (p *plans) shortest() (shortest time.Duration) {
+	for _, w := range p.watches {
+		for _, r := range w.rules {
+			if r.Period > 0 && (shortest == 0 || r.Period < shortest) {
+				shortest = r.Period
+			}
+		}
+	}
+	return shortest
 }
 
 // names are those of all checks, each once.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,72 @@ func TestAlertsAreNoReasonToDoubt(t *testing.T) {
 		b.wait(5 * time.Second)
 		b.wantOnce("web:a works again")
 	})
+}
+
+// TestAlertsBeginAnew after a process was well.
+func TestAlertsBeginAnew(t *testing.T) {
+	var broken atomic.Bool
+	check := func(context.Context, supervisor.Process) checks.Result {
+		if broken.Load() {
+			return checks.Fail(errors.New("it is broken"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, check, web("a"), with(runner.Policy{Action: runner.Action{Kind: runner.ActionAlert}}), func(b *bench) {
+		for i := range 4 {
+			broken.Store(i%2 == 0)
+			b.ticks(30 * time.Second)
+		}
+		if got := strings.Count(b.log.String(), "web:a ALERT"); got != 2 {
+			b.t.Errorf("%d alerts, want one each time; the log\n%s", got, b.log)
+		}
+	})
+}
+
+// TestPeriods has rules that are due at each tick, less often, and more often.
+func TestPeriods(t *testing.T) {
+	var mu sync.Mutex
+	runs := make(map[string][]time.Time)
+	counting := func(name string) checks.Check {
+		return named{name, func(context.Context, supervisor.Process) checks.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			runs[name] = append(runs[name], time.Now())
+			return checks.Pass()
+		}}
+	}
+	inBubble(t, pass, web("a"), func(c *runner.Config) {
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{{Rules: []runner.Rule{
+			{Check: counting("tick")}, {Check: counting("slow"), Period: 30 * time.Second}, {Check: counting("quick"), Period: time.Second},
+		}}}
+	}, func(b *bench) {
+		b.ticks(2 * time.Minute)
+		for name, want := range map[string][2]int{"tick": {24, 24}, "slow": {4, 4}, "quick": {115, 125}} {
+			if got := len(runs[name]); got < want[0] || got > want[1] {
+				b.t.Errorf("%s ran %d times in two minutes, want %d to %d", name, got, want[0], want[1])
+			}
+		}
+		for i, at := range runs["quick"][1:] {
+			if pause := at.Sub(runs["quick"][i]); pause < 800*time.Millisecond || pause > 1600*time.Millisecond {
+				b.t.Errorf("quick ran %v after the run before", pause)
+			}
+		}
+		before := len(runs["slow"])
+		b.Operator(supervisortest.OperatorStop, "web:a") // a new run is looked at at once
+		b.wait(2 * time.Second)
+		b.Operator(supervisortest.OperatorStart, "web:a")
+		b.wait(2 * time.Second)
+		b.tick()
+		if got := len(runs["slow"]); got != before+1 {
+			b.t.Errorf("slow ran %d times after the process was started anew, want once", got-before)
+		}
+	})
+	_, err := runner.Match(t.Context(), runner.Config{Server: supervisor.Config{URL: "http://x"},
+		Watches: []runner.Watch{{Rules: []runner.Rule{{Check: counting("x"), Period: time.Millisecond}}}}})
+	if err == nil || err.Error() != "period: 1ms is less than 100ms" {
+		t.Errorf("a period of a millisecond: %v", err)
+	}
 }
 
 // TestNamesOfRules tells two checks of a name apart.

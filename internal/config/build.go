@@ -103,6 +103,9 @@ func (w *Watch) watch(defaults Defaults, before Made) (made runner.Watch, err er
 			if settings.StartPeriod != nil {
 				rule.StartPeriod = time.Duration(*settings.StartPeriod)
 			}
+			if settings.Period != nil {
+				rule.Period = time.Duration(*settings.Period)
+			}
 			if settings.Action != nil {
 				rule.Action = *settings.Action
 			}

@@ -239,6 +239,9 @@ func TestConfig(t *testing.T) {
 			t.Errorf("rule %d is %s, want %s", 3+i, got, want)
 		}
 	}
+	if files := w.Rules[4]; files.Name != "files" || files.Period != time.Minute {
+		t.Errorf("%+v", files)
+	}
 	want := runner.Policy{
 		RestartLimit: runner.RestartLimit{Restarts: 5, Within: 10 * time.Minute}, RestartLimitThen: runner.ThenAlert,
 		Backoff:        runner.Backoff{Initial: 10 * time.Second, Factor: 2, Max: 5 * time.Minute, ResetAfter: 10 * time.Minute},

@@ -79,6 +79,7 @@ func (w *Watch) check(report func(key, format string, args ...any)) {
 
 // RuleSettings are settings of a check, or of all of an entry or a file.
 type RuleSettings struct {
+	Period           *Duration         `key:"period" doc:"How often it is checked: at each tick where it is not given. A shorter one than that of the ticks makes rounds between them."`
 	Timeout          *Duration         `key:"timeout" doc:"How long one try of a check may take, where it has a timeout."`
 	Retries          *int              `key:"retries" doc:"How often a failed try is repeated at once, after 3 s, 6 s, and so on."`
 	FailureThreshold *runner.Threshold `key:"failure_threshold" doc:"So many failures in a row, 3, or of the last results, 3/5, make a process unhealthy."`
@@ -90,6 +91,7 @@ type RuleSettings struct {
 // over returns s with what is not set from below.
 func (s RuleSettings) over(below RuleSettings) RuleSettings {
 	return RuleSettings{
+		Period:  either(s.Period, below.Period),
 		Timeout: either(s.Timeout, below.Timeout), Retries: either(s.Retries, below.Retries),
 		FailureThreshold: either(s.FailureThreshold, below.FailureThreshold), SuccessThreshold: either(s.SuccessThreshold, below.SuccessThreshold),
 		StartPeriod: either(s.StartPeriod, below.StartPeriod), Action: either(s.Action, below.Action),
