@@ -192,7 +192,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%v", err)
 		}
 		for _, p := range bad.Problems {
-			if p.Text == "" || p.Line < 0 || p.Line > bytes.Count(document, []byte("\n"))+1 {
+			if p.Text == "" || p.Line < 0 || p.Line > bytes.Count(document, []byte("\n"))+bytes.Count(document, []byte("\r"))+1 {
 				t.Errorf("%+v of %q", p, document)
 			}
 		}

@@ -105,9 +105,8 @@ func read(name string, document []byte, environment func(string) (string, bool),
 	case !utf8.Valid(document):
 		return whole("it is not UTF-8")
 	}
-	for line := range strings.Lines(string(document)) {
-		e.lines = append(e.lines, strings.TrimRight(line, "\r\n"))
-	}
+	document = bytes.ReplaceAll(bytes.ReplaceAll(document, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n")) // all of which end lines in YAML
+	e.lines = strings.Split(string(document), "\n")
 	file, err := parse(document)
 	if err != nil {
 		var syntax yaml.Error
