@@ -183,7 +183,17 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		_, err := Read("f", document, environment)
+		read := make(chan error, 1)
+		go func() {
+			_, err := Read("f", document, environment)
+			read <- err
+		}()
+		var err error
+		select {
+		case err = <-read:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("it takes more than ten seconds to read %q", document)
+		}
 		var bad *Error
 		if err == nil {
 			return
