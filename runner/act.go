@@ -76,7 +76,7 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		r.mu.Unlock()
 		return
 	} else if !s.acting {
-		r.engine.take(p)
+		s.take(p)
 	}
 	d := r.engine.decide(time.Now(), rec.Process)
 	rec.Wanted = r.wanted(p, c, d)
@@ -237,7 +237,8 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 		r.mu.Unlock()
 		switch {
 		case check:
-			r.checkOne(ctx, p, nil, r.plan(p).rules)
+			plan := r.plan(p)
+			r.checkOne(ctx, p, plan, nil, plan.rules)
 		case err == nil && r.revives(p):
 			r.resolve(ctx, p, notRunning(p))
 		}

@@ -103,8 +103,7 @@ func (s *subject) late(p supervisor.Process) bool {
 }
 
 // take notes what a process is now, which may be another run of it.
-func (e *engine) take(p supervisor.Process) *subject {
-	s := e.known(p.Namespec())
+func (s *subject) take(p supervisor.Process) {
 	if !s.process.SameRun(p) {
 		for _, r := range s.rules { // what fails is taken to fail until it is looked at again
 			*r = rule{failing: r.failing}
@@ -115,16 +114,14 @@ func (e *engine) take(p supervisor.Process) *subject {
 		}
 	}
 	s.process = p
-	return s
 }
 
 func (e *engine) known(namespec string) *subject {
 	s := e.subjects[namespec]
 	if s == nil {
-		s = &subject{rules: make(map[string]*rule)}
+		s = &subject{rules: make(map[string]*rule), plan: e.plans(namespec)}
 		e.subjects[namespec] = s
 	}
-	s.plan = e.plans(namespec)
 	return s
 }
 
@@ -139,8 +136,8 @@ func (e *engine) group(name string) *group {
 
 // replan says that there are other plans: rules that they do not have are forgotten.
 func (e *engine) replan() {
-	for namespec := range e.subjects {
-		s := e.known(namespec)
+	for namespec, s := range e.subjects {
+		s.plan = e.plans(namespec)
 		maps.DeleteFunc(s.rules, func(name string, _ *rule) bool { return !s.plan.has(name) })
 	}
 }
@@ -175,7 +172,7 @@ func (e *engine) roll(now time.Time, all, watched []supervisor.Process) (reset b
 		if s == nil || s.acting {
 			continue
 		}
-		e.take(p)
+		s.take(p)
 		if s.level > 0 && s.stable(now) {
 			s.level, reset = 0, true
 		}
@@ -208,10 +205,11 @@ type judgement struct {
 
 // observe takes in what a check has found of a process.
 func (e *engine) observe(now time.Time, p supervisor.Process, check string, found checks.Status) judgement {
-	if s := e.known(p.Namespec()); s.late(p) || !s.plan.has(check) {
+	s := e.known(p.Namespec())
+	if s.late(p) || !s.plan.has(check) {
 		return judgement{}
 	}
-	s := e.take(p)
+	s.take(p)
 	r := s.rules[check]
 	if r == nil {
 		r = new(rule)

@@ -191,14 +191,16 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 	}
 	r.freeKept()
 	r.keepPlaces()
+	plans := r.plans()
 	present := make(map[string]bool, len(chosen.watched))
 	rounds := make(map[string]*groupRound)
 	for _, p := range chosen.watched {
 		namespec := p.Namespec()
+		plan := plans.of(namespec)
 		present[namespec] = true
 		switch {
 		case r.engine.known(namespec).acting:
-		case r.revives(p):
+		case slices.Contains(plan.policy.Revive, p.State):
 			r.checking.Go(func() { r.resolve(ctx, p, notRunning(p)) })
 		case p.State != supervisor.Running:
 		case r.brief[namespec]: // it is looked at out of turn
@@ -208,20 +210,20 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 				r.Log.Info(fmt.Sprintf("%s is left out of rounds as long as its checks of an earlier one go on", namespec))
 			}
 		default:
-			due := r.due(p, own)
+			due := r.due(namespec, p.PID, plan, own)
 			if len(due) == 0 {
 				continue
 			}
 			r.busy[namespec] = 1
 			var group *groupRound
-			if r.plan(p).policy.PanicThreshold > 0 {
+			if plan.policy.PanicThreshold > 0 {
 				if group = rounds[p.Group]; group == nil {
 					group = &groupRound{group: p.Group}
 					rounds[p.Group] = group
 				}
 				group.pending++
 			}
-			r.checking.Go(func() { r.checkOne(round, p, group, due) })
+			r.checking.Go(func() { r.checkOne(round, p, plan, group, due) })
 		}
 	}
 	for f := range r.findings {
@@ -229,7 +231,7 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 			delete(r.findings, f)
 		}
 	}
-	r.plans().keep(func(namespec string) bool { return present[namespec] || r.engine.subjects[namespec] != nil })
+	plans.keep(func(namespec string) bool { return present[namespec] || r.engine.subjects[namespec] != nil })
 	for what := range r.trouble {
 		for _, about := range []string{"no restart ", "slow ", "contested "} {
 			if namespec, is := strings.CutPrefix(what, about); is && !present[namespec] {
@@ -239,18 +241,22 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 	}
 }
 
-// due returns the rules that p is to be checked by in a round. The lock is held.
-func (r *runner) due(p supervisor.Process, own bool) (rules []Rule) {
+// due returns the rules that a process is to be checked by in a round. The lock is
+// held.
+func (r *runner) due(namespec string, pid int, plan *plan, own bool) (rules []Rule) {
+	if plan.always && !own {
+		return plan.rules
+	}
 	now := time.Now()
-	for _, rule := range r.plan(p).rules {
-		last := r.findings[finding{p.Namespec(), rule.Name}]
+	for _, rule := range plan.rules {
+		last := r.findings[finding{namespec, rule.Name}]
 		slack := time.Duration(0)
 		if !own { // a tick may be early
 			slack = min(rule.Period/10, time.Second)
 		}
 		switch {
 		case rule.Period == 0 && own:
-		case rule.Period > 0 && last != nil && last.pid == p.PID && now.Sub(last.begun) < rule.Period-slack:
+		case rule.Period > 0 && last != nil && last.pid == pid && now.Sub(last.begun) < rule.Period-slack:
 		default:
 			rules = append(rules, rule)
 		}
@@ -287,7 +293,7 @@ func (r *runner) startRound(ctx context.Context, watched []supervisor.Process) c
 
 // checkOne checks p by some rules and sees to what they come to: at once, or, when
 // there is a group, with all of that.
-func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *groupRound, rules []Rule) {
+func (r *runner) checkOne(ctx context.Context, p supervisor.Process, plan *plan, group *groupRound, rules []Rule) {
 	namespec := p.Namespec()
 	var found *cause
 	select {
@@ -302,8 +308,8 @@ func (r *runner) checkOne(ctx context.Context, p supervisor.Process, group *grou
 	}
 	delete(r.busy, namespec)
 	delete(r.brief, namespec)
-	well := true
-	for _, rule := range r.plan(p).rules {
+	well := found == nil
+	for _, rule := range plan.rules {
 		last := r.findings[finding{namespec, rule.Name}]
 		well = well && (last == nil || last.status != checks.Unhealthy)
 	}

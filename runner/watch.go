@@ -138,6 +138,7 @@ type plan struct {
 	policy      Policy
 	rules       []Rule
 	startPeriod time.Duration // the longest of the rules
+	always      bool          // no rule has a Period
 	contested   []string      // fields of its policy that several Watches have decided, each otherwise
 }
 
@@ -222,6 +223,7 @@ func (p *plans) of(namespec string) *plan {
 			made.startPeriod = max(made.startPeriod, r.StartPeriod)
 		}
 	}
+	made.always = !slices.ContainsFunc(made.rules, func(r Rule) bool { return r.Period > 0 })
 	if !found {
 		made.policy, _ = Policy{}.validate() // it was watched once
 	}
