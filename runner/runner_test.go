@@ -485,7 +485,7 @@ func TestEnding(t *testing.T) {
 		{name: "idle", check: always(pass), programs: web("a"), wait: time.Second, starts: 1},
 		{name: "in the middle of a check", check: always(hang), programs: web("a"), wait: time.Second, starts: 1},
 		{name: "in the middle of a check that does not listen", check: always(deaf), programs: web("a"), wait: time.Second, within: time.Second, starts: 1},
-		{name: "in the middle of a restart, while it stops", check: always(fail), programs: stubborn, wait: time.Second, within: 3250 * time.Millisecond, starts: 2},
+		{name: "in the middle of a restart, while it stops", check: always(fail), programs: stubborn, wait: time.Second, within: 3500 * time.Millisecond, starts: 2}, // three seconds, and a pause between two looks
 		{name: "in the middle of a restart, while it starts", check: func() checkFunc { return failFirst("a") }, programs: stubborn, wait: 4500 * time.Millisecond, within: 250 * time.Millisecond, starts: 2},
 	}
 	for _, tt := range tests {
