@@ -283,17 +283,8 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 		free()
 	}
 	next, end := r.engine.release(time.Now(), rec.Process, works)
-	group := p.Group
-	if p := r.engine.group(group).panic; p != nil && ctx.Err() == nil {
-		told := record.Record{Kind: record.Group, Group: group, Process: rec.Process, Check: p.check}
-		switch end {
-		case trialHelped:
-			told.Action = record.Helped
-			r.tellLocked(told)
-		case trialDidNot:
-			told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(p.next)
-			r.tellLocked(told)
-		}
+	if ctx.Err() == nil {
+		r.tellTrial(p.Group, rec.Process, end)
 	}
 	r.mu.Unlock()
 	if err != nil {
@@ -308,10 +299,24 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	}
 }
 
-// freeLate gives back the place of a process that has been acted on for too long.
+// tellTrial tells what has come of a trial, if it was one. The lock is held.
+func (r *runner) tellTrial(group, namespec string, end trialEnd) {
+	p := r.engine.group(group).panic
+	if end == noTrial || p == nil {
+		return
+	}
+	told := record.Record{Kind: record.Group, Group: group, Process: namespec, Check: p.check, Action: record.Helped}
+	if end == trialDidNot {
+		told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(p.next)
+	}
+	r.tellLocked(told)
+}
+
+// freeLate gives back the place of a process that has been acted on for too long, and
+// makes room for another trial.
 func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
 	plan := r.plans().of(rec.Process)
-	if plan.policy.MaxUnavailable == (Share{}) || ctx.Err() != nil {
+	if !r.verifies(rec.Process) || ctx.Err() != nil {
 		return
 	}
 	free()
@@ -319,6 +324,7 @@ func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
 	s := r.engine.known(rec.Process)
 	late := s.acting && s.process.PID != 0
 	s.freed = true
+	r.tellTrial(s.process.Group, rec.Process, r.engine.endTrial(time.Now(), rec.Process, false))
 	if late {
 		rec.Action, rec.Seconds = record.Doubtful, (plan.startPeriod + placeTime).Seconds()
 		rec.Why = "it does not run yet, and others may be restarted meanwhile"
@@ -397,7 +403,9 @@ func (r *runner) other(ctx context.Context, a Action, timeout time.Duration, rec
 func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p supervisor.Process, rec record.Record, d decision) error {
 	begun := time.Now()
 	rec.Why = d.why
+	r.mu.Lock()
 	s := r.engine.known(rec.Process)
+	r.mu.Unlock()
 	plan := supervisor.Plan{Tell: func(step supervisor.Step) {
 		if step.Name != supervisor.StepStopping {
 			r.tellStep(ctx, step, rec, begun)

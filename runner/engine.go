@@ -528,22 +528,33 @@ const (
 func (e *engine) release(now time.Time, namespec string, works bool) (next []string, end trialEnd) {
 	s := e.known(namespec)
 	s.acting, s.freed = false, false
-	g := e.group(s.process.Group)
-	if p := g.panic; p != nil && (p.trial == namespec || p.helped) {
-		p.trial = ""
-		switch {
-		case works && !p.helped:
-			p.helped, end = true, trialHelped
-			next = e.due(s.process.Group)
-		case !works && s.counted:
-			p.helped, end = false, trialDidNot
-			p.trials++
-			b := s.plan.policy.Backoff
-			b.Initial = cmp.Or(b.Initial, trialPause)
-			p.next = now.Add(b.pause(p.trials))
-		}
+	if end = e.endTrial(now, namespec, works); end == trialHelped {
+		next = e.due(s.process.Group)
 	}
 	return append(next, e.waiting(s.process.Group)...), end
+}
+
+// endTrial says what has come of acting on a process, for the panic of its group.
+func (e *engine) endTrial(now time.Time, namespec string, works bool) trialEnd {
+	s := e.known(namespec)
+	p := e.group(s.process.Group).panic
+	if p == nil || p.trial != namespec && !p.helped {
+		return noTrial
+	}
+	p.trial = ""
+	switch {
+	case works && !p.helped:
+		p.helped = true
+		return trialHelped
+	case !works && s.counted:
+		p.helped = false
+		p.trials++
+		b := s.plan.policy.Backoff
+		b.Initial = cmp.Or(b.Initial, trialPause)
+		p.next = now.Add(b.pause(p.trials))
+		return trialDidNot
+	}
+	return noTrial
 }
 
 // trialPause is the pause after the first trial that did not help when there is no

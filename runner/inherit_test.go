@@ -160,25 +160,15 @@ func TestStoppedProcessesKeepTheirPlaces(t *testing.T) {
 		b.ticks(10 * time.Second)
 		b.again(cfg)
 		b.ticks(10 * time.Second)
-		other := supervisortest.NewServer(supervisor.Python)
+		other := b.beside(cfg)
 		defer other.Close()
-		o := cfg
-		o.Stdin, o.Stdout = other.Listener()
-		o.Name = "other"
-		go runner.Run(b.t.Context(), o)
 		for range 20 {
 			b.tick()
 			other.Tick(5 * time.Second)
 			b.wait(5 * time.Second)
 		}
-		down := 0
-		for i := range 4 {
-			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
-				down++
-			}
-		}
-		if down != 1 {
-			t.Errorf("%d are stopped, want 1; the log\n%s", down, b.log)
+		if down := b.stopped(4); len(down) != 1 {
+			b.t.Errorf("stopped are %q, want one; the log\n%s", down, b.log)
 		}
 	})
 }
@@ -283,11 +273,8 @@ func TestOneTrialOfTwoListeners(t *testing.T) {
 		c.Policy.PanicThreshold = 50
 		cfg = *c
 	}, func(b *bench) {
-		other := supervisortest.NewServer(supervisor.Python) // whose events the other listener gets
+		other := b.beside(cfg)
 		defer other.Close()
-		cfg.Stdin, cfg.Stdout = other.Listener()
-		cfg.Name = "other"
-		go runner.Run(b.t.Context(), cfg)
 		for range 5 {
 			b.tick()
 			other.Tick(5 * time.Second)

@@ -237,6 +237,16 @@ func (b *bench) again(cfg runner.Config) {
 	synctest.Wait()
 }
 
+// beside runs another listener of the same supervisord, and returns the server whose
+// events it gets.
+func (b *bench) beside(cfg runner.Config) *supervisortest.Server {
+	other := supervisortest.NewServer(supervisor.Python)
+	cfg.Stdin, cfg.Stdout = other.Listener()
+	cfg.Name = "other"
+	go runner.Run(b.t.Context(), cfg)
+	return other
+}
+
 // TestCountsOutliveTheListener restarts the listener between two restarts.
 func TestCountsOutliveTheListener(t *testing.T) {
 	policy := runner.Policy{
@@ -312,6 +322,16 @@ func (b *bench) downAtOnce(ctx context.Context) *atomic.Int32 {
 	return &most
 }
 
+// stopped returns which of the processes p0, p1, … do not run, of the first so many.
+func (b *bench) stopped(n int) (namespecs []string) {
+	for i := range n {
+		if name := fmt.Sprint("web:p", i); b.Process(name).PID == 0 {
+			namespecs = append(namespecs, name)
+		}
+	}
+	return namespecs
+}
+
 // many returns processes p0, p1, …
 func many(n int) []supervisortest.Program {
 	var names []string
@@ -385,11 +405,8 @@ func TestTwoListenersShareThePlaces(t *testing.T) {
 		c.Policy.MaxUnavailable = runner.Share{Number: 1}
 		cfg = *c
 	}, func(b *bench) {
-		other := supervisortest.NewServer(supervisor.Python) // whose events the other listener gets
+		other := b.beside(cfg)
 		defer other.Close()
-		cfg.Stdin, cfg.Stdout = other.Listener()
-		cfg.Name = "other"
-		go runner.Run(b.t.Context(), cfg)
 		most := b.downAtOnce(b.t.Context())
 		b.tick()
 		other.Tick(5 * time.Second)
@@ -1026,25 +1043,14 @@ func TestStopsForGoodTakePlaces(t *testing.T) {
 		c.Policy = runner.Policy{MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}
 		cfg = *c
 	}, func(b *bench) {
-		other := supervisortest.NewServer(supervisor.Python) // whose events the other listener gets
+		other := b.beside(cfg)
 		defer other.Close()
-		cfg.Stdin, cfg.Stdout = other.Listener()
-		cfg.Name = "other"
-		go runner.Run(b.t.Context(), cfg)
-		stopped := func() (all []string) {
-			for i := range 4 {
-				if name := fmt.Sprint("web:p", i); b.Process(name).PID == 0 {
-					all = append(all, name)
-				}
-			}
-			return all
-		}
 		for range 20 {
 			b.tick()
 			other.Tick(5 * time.Second)
 			b.wait(5 * time.Second)
 		}
-		first := stopped()
+		first := b.stopped(4)
 		if len(first) != 1 {
 			b.t.Fatalf("stopped are %q, want one", first)
 		}
@@ -1053,7 +1059,7 @@ func TestStopsForGoodTakePlaces(t *testing.T) {
 			b.tick()
 			b.wait(5 * time.Second)
 		}
-		if got := stopped(); len(got) != 1 {
+		if got := b.stopped(4); len(got) != 1 {
 			b.t.Errorf("stopped are %q, want one", got)
 		}
 	})
@@ -1070,14 +1076,8 @@ func TestStopsForGoodOutliveTheListener(t *testing.T) {
 		b.ticks(9 * time.Second)
 		b.again(cfg)
 		b.ticks(time.Minute)
-		down := 0
-		for i := range 3 {
-			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
-				down++
-			}
-		}
-		if down != 1 {
-			b.t.Errorf("%d are stopped, want one; the log\n%s", down, b.log)
+		if down := b.stopped(3); len(down) != 1 {
+			b.t.Errorf("stopped are %q, want one; the log\n%s", down, b.log)
 		}
 	})
 }
@@ -1253,6 +1253,33 @@ func TestStartThatNeverWorksFreesItsPlace(t *testing.T) {
 	})
 }
 
+// TestTrialThatNeverStarts has a panic whose trial does not come to run: another one is
+// made, and the others are not held for good.
+func TestTrialThatNeverStarts(t *testing.T) {
+	programs := many(4)
+	for i := range programs {
+		programs[i].Startup = time.Second / 2
+	}
+	var tried atomic.Pointer[string]
+	for i := range programs {
+		programs[i].Fails = func(start int) bool { // the first that is tried
+			if start > 1 {
+				tried.CompareAndSwap(nil, &programs[i].Name)
+			}
+			return start > 1 && *tried.Load() == programs[i].Name
+		}
+	}
+	inBubble(t, failRuns(4), programs, with(runner.Policy{PanicThreshold: 50}), func(b *bench) {
+		b.ticks(4 * time.Minute)
+		b.wantLog("group web: restarting web:" + *tried.Load() + " has not helped: another trial is made after")
+		for i := range programs {
+			if name := programs[i].Name; name != *tried.Load() && b.Starts("web:"+name) != 2 {
+				b.t.Errorf("%s was started %d times, want it to be restarted once", name, b.Starts("web:"+name))
+			}
+		}
+	})
+}
+
 // TestDeafCheckAtTheEnd has a check that does not obey hold up nothing while a
 // restart is verified.
 func TestDeafCheckAtTheEnd(t *testing.T) {
@@ -1296,14 +1323,8 @@ func TestLateFindings(t *testing.T) {
 	}
 	inBubble(t, check, many(4), with(runner.Policy{PanicThreshold: 60, MaxUnavailable: runner.Share{Number: 1}, Action: runner.Action{Kind: runner.ActionStop}}), func(b *bench) {
 		b.ticks(5 * time.Minute)
-		down := 0
-		for i := range 4 {
-			if b.Process(fmt.Sprint("web:p", i)).PID == 0 {
-				down++
-			}
-		}
-		if down != 1 {
-			t.Errorf("%d down", down)
+		if down := b.stopped(4); len(down) != 1 {
+			b.t.Errorf("stopped are %q, want one; the log\n%s", down, b.log)
 		}
 	})
 }

@@ -41,6 +41,7 @@ func (r *runner) round(ctx context.Context, own bool) {
 	defer r.mu.Unlock()
 	if r.listing {
 		r.Log.Debug("no round: the one before still waits for supervisord")
+		r.ticked = r.ticked || !own // so that it becomes that of the tick
 		return
 	}
 	r.listing = true
@@ -50,7 +51,8 @@ func (r *runner) round(ctx context.Context, own bool) {
 		}
 		chosen, err := r.survey(ctx)
 		r.mu.Lock()
-		r.listing = false
+		own := own && !r.ticked
+		r.listing, r.ticked = false, false
 		r.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:

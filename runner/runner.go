@@ -133,6 +133,7 @@ type runner struct {
 	next      *time.Timer                 // of the rounds between two ticks
 	ending    bool                        // nothing more is begun
 	listing   bool                        // a round waits for supervisord
+	ticked    bool                        // and a tick came meanwhile
 	unmatched map[string]bool             // patterns that match nothing
 	leftOut   string                      // what was told last of who is left out
 	trouble   map[string]*recurring

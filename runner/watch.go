@@ -55,8 +55,8 @@ type Rule struct {
 	Period time.Duration
 }
 
-// leastPeriod is the shortest Period of a Rule.
-const leastPeriod = 100 * time.Millisecond
+// LeastPeriod is the shortest Period of a Rule.
+const LeastPeriod = 100 * time.Millisecond
 
 // with returns the rule with what is zero filled in, or a *PolicyError.
 func (r Rule) with(p Policy) (Rule, error) {
@@ -69,8 +69,8 @@ func (r Rule) with(p Policy) (Rule, error) {
 		r.Action = p.Action
 	}
 	r.Name = cmp.Or(r.Name, r.Check.Name())
-	if r.Period != 0 && r.Period < leastPeriod {
-		return r, &PolicyError{"period", fmt.Errorf("%v is less than %v", r.Period, leastPeriod)}
+	if r.Period != 0 && r.Period < LeastPeriod {
+		return r, &PolicyError{"period", fmt.Errorf("%v is less than %v", r.Period, LeastPeriod)}
 	}
 	valid, err := Policy{FailureThreshold: r.FailureThreshold, SuccessThreshold: r.SuccessThreshold, StartPeriod: r.StartPeriod, Action: r.Action}.validate()
 	r.FailureThreshold, r.SuccessThreshold, r.Action = valid.FailureThreshold, valid.SuccessThreshold, valid.Action
@@ -142,10 +142,12 @@ type plan struct {
 	contested   []string      // fields of its policy that several Watches have decided, each otherwise
 }
 
-// has reports whether there is a rule of a name. A plan without any is about all.
-func (p *plan) has(name string) bool {
-	return len(p.rules) == 0 || slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Name == name })
+func (p *plan) named(name string) bool {
+	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Name == name })
 }
+
+// has reports whether there is a rule of a name. A plan without any is about all.
+func (p *plan) has(name string) bool { return len(p.rules) == 0 || p.named(name) }
 
 // rule returns the rule of a name. One that there is none of is as the policy says.
 func (p *plan) rule(name string) Rule {
@@ -193,7 +195,6 @@ func (p *plans) of(namespec string) *plan {
 	process := supervisor.Process{}
 	process.Group, process.Name = supervisor.SplitNamespec(namespec)
 	made := new(plan)
-	taken := make(map[string]int)
 	decided := make(map[string]bool)
 	found := false
 	for _, w := range p.watches {
@@ -215,9 +216,8 @@ func (p *plans) of(namespec string) *plan {
 			}
 		}
 		for _, r := range w.rules {
-			taken[r.Name]++
-			if n := taken[r.Name]; n > 1 {
-				r.Name = fmt.Sprintf("%s %d", r.Name, n)
+			for name, n := r.Name, 2; made.named(r.Name); n++ {
+				r.Name = fmt.Sprintf("%s %d", name, n)
 			}
 			made.rules = append(made.rules, r)
 			made.startPeriod = max(made.startPeriod, r.StartPeriod)

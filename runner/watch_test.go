@@ -235,3 +235,44 @@ func TestEvery(t *testing.T) {
 		}
 	})
 }
+
+// TestTickDuringARoundOfOurOwn has supervisord take as long to say which processes
+// there are as there is between two rounds of our own: what is due at the ticks is not
+// left out.
+func TestTickDuringARoundOfOurOwn(t *testing.T) {
+	var ticks atomic.Int32
+	inBubble(t, pass, web("a"), func(c *runner.Config) {
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{{Processes: []string{"web:*"}, Rules: []runner.Rule{
+			{Check: named{"tick", func(context.Context, supervisor.Process) checks.Result { ticks.Add(1); return checks.Pass() }}},
+			{Check: named{"quick", pass}, Period: time.Second},
+		}}}
+	}, func(b *bench) {
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			if c.Method == "supervisor.getAllProcessInfo" {
+				time.Sleep(2500 * time.Millisecond)
+			}
+			return supervisortest.Fate{}
+		})
+		b.ticks(2 * time.Minute)
+		if got := ticks.Load(); got < 23 {
+			b.t.Errorf("the rule that is due at each of 24 ticks ran %d times", got)
+		}
+	})
+}
+
+// TestNamesThatAreTaken are given to nobody else.
+func TestNamesThatAreTaken(t *testing.T) {
+	alert := runner.Action{Kind: runner.ActionAlert}
+	inBubble(t, pass, web("a"), func(c *runner.Config) {
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{{Rules: []runner.Rule{
+			{Check: &failing{name: "http"}, Name: "http 2", Action: alert}, {Check: &failing{name: "http"}, Action: alert}, {Check: &failing{name: "http"}, Action: alert},
+		}}}
+	}, func(b *bench) {
+		b.tick()
+		for _, name := range []string{"http", "http 2", "http 3"} {
+			b.wantOnce("ALERT (pid 1001): " + name + ": ")
+		}
+	})
+}

@@ -82,7 +82,9 @@ func (b *bench) restart(ctx context.Context) (supervisor.Process, error) {
 func (b *bench) wantRestarted() {
 	b.t.Helper()
 	before := b.process()
-	after, err := b.restart(b.t.Context())
+	ctx, cancel := context.WithTimeout(b.t.Context(), 24*time.Hour) // else a start that never comes is tried for ever
+	defer cancel()
+	after, err := b.restart(ctx)
 	if err != nil {
 		b.t.Fatalf("Restart: %v (steps %q)", err, b.steps)
 	}

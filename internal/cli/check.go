@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -144,7 +145,7 @@ func Listen(ctx context.Context, cfg runner.Config) (int, error) {
 
 // serverPassword reads the password of supervisord from its file.
 func (p *checkProgram) serverPassword() (string, error) {
-	password, err := readSecret(p.passwordFile)
+	password, err := setting.Secret(p.passwordFile)
 	if err != nil {
 		return "", err
 	}
@@ -208,7 +209,7 @@ func (c *credentials) read(f *pflag.FlagSet) (username, password string, err err
 		if c.password.given {
 			return "", "", usageError{errors.New("argument --password-file: not allowed with argument -P/--password")}
 		}
-		if password, err = readSecret(c.file); err != nil {
+		if password, err = setting.Secret(c.file); err != nil {
 			return "", "", usageError{fmt.Errorf("argument --password-file: %w", err)}
 		}
 	}
@@ -243,14 +244,20 @@ func localSocket() string {
 	return first
 }
 
-// Once runs the checks now, prints what it finds in a format, table or json, and
-// returns the exit status. The error says why nothing was found.
-func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
+// FindServer has a configuration ask at a usual socket where neither it nor the
+// environment says where supervisord is.
+func FindServer(cfg *runner.Config) {
 	if cfg.Server.URL == "" && os.Getenv("SUPERVISOR_SERVER_URL") == "" {
 		if path := localSocket(); path != "" {
 			cfg.Server.URL = "unix://" + path
 		}
 	}
+}
+
+// Once runs the checks now, prints what it finds in a format, table or json, and
+// returns the exit status. The error says why nothing was found.
+func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
+	FindServer(&cfg)
 	report, err := runner.Once(ctx, cfg)
 	var config *runner.ConfigError
 	switch {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 )
 
 // parseComposite reads the value of supervisor_complex_check's -c: a JSON object
@@ -266,7 +267,7 @@ func (l *compositeLogin) read() (username, password string, err error) {
 	case l.file == "":
 		return l.username, l.password, nil
 	}
-	if password, err = readSecret(l.file); err != nil {
+	if password, err = setting.Secret(l.file); err != nil {
 		return "", "", fmt.Errorf("password_file: %w", err)
 	}
 	return l.username, password, nil

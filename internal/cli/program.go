@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -403,14 +402,4 @@ func NewLog(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, &opts)), nil
 	}
 	return nil, usageError{fmt.Errorf("argument --log-format: %q is neither text nor json", format)}
-}
-
-// readSecret reads a secret from the first line of a file.
-func readSecret(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	secret, _, _ := strings.Cut(string(data), "\n")
-	return strings.TrimSuffix(secret, "\r"), nil
 }

@@ -1,13 +1,11 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -24,29 +22,27 @@ var builtin = Defaults{
 	},
 }
 
-// Made are the checks that were made of files: the same settings get the same check
-// again, with all that it remembers.
+// Made are the checks of processor time that were made of a file before: they
+// remember what processes have used, and the same settings in the same place get the
+// same check again. All others are made anew, with what their files say now.
 type Made map[string]checks.Check
 
-// get makes a check, or finds it.
-func (m Made) get(key string, settings maker, around RuleSettings) (checks.Check, error) {
-	own, err := json.Marshal(settings)
-	if err != nil {
-		return nil, err
+// check makes the check of a rule, or finds it.
+func (m Made) check(place, key string, settings maker, around RuleSettings) (checks.Check, error) {
+	cpu, is := settings.(*CPU)
+	if !is {
+		return settings.make(around)
 	}
-	tries, err := json.Marshal([]any{around.Timeout, around.Retries})
-	if err != nil {
-		return nil, err
-	}
-	id := key + string(own) + string(tries)
-	if made := m[id]; made != nil {
-		return made, nil
-	}
-	made, err := settings.make(around)
-	if err == nil {
+	id := fmt.Sprint(place, key, cpu.Max, cpu.Cumulative, cpu.interval())
+	made, is := m[id]
+	if !is {
+		var err error
+		if made, err = cpu.make(around); err != nil {
+			return nil, err
+		}
 		m[id] = made
 	}
-	return made, err
+	return made, nil
 }
 
 // Config makes a listener's configuration of a file, with checks that were made
@@ -61,12 +57,15 @@ func (f *File) Config(before Made) (cfg runner.Config, err error) {
 		cfg.Concurrency = int(*f.Concurrency)
 	}
 	if path := f.Server.PasswordFile; path != "" {
-		if cfg.Server.Password, err = firstLine(path); err != nil {
+		if cfg.Server.Password, err = setting.Secret(path); err != nil {
 			return cfg, fmt.Errorf("server.password_file: %w", err)
+		}
+		if cfg.Server.Password == "" {
+			return cfg, fmt.Errorf("server.password_file: the first line of %s is empty", path)
 		}
 	}
 	for i, w := range f.Watch {
-		watch, err := w.watch(f.Defaults, before)
+		watch, err := w.watch(fmt.Sprint(w.Processes), f.Defaults, before)
 		if err != nil {
 			return cfg, fmt.Errorf("watch[%d]%w", i, err)
 		}
@@ -81,7 +80,7 @@ func (f *File) Config(before Made) (cfg runner.Config, err error) {
 }
 
 // watch makes a Watch of an entry.
-func (w *Watch) watch(defaults Defaults, before Made) (made runner.Watch, err error) {
+func (w *Watch) watch(place string, defaults Defaults, before Made) (made runner.Watch, err error) {
 	for _, p := range w.Processes {
 		made.Processes = append(made.Processes, p.String())
 	}
@@ -94,7 +93,7 @@ func (w *Watch) watch(defaults Defaults, before Made) (made runner.Watch, err er
 		settings := r.RuleSettings.over(entry)
 		for key, m := range r.makers() {
 			rule := runner.Rule{Name: r.Name, FailureThreshold: *settings.FailureThreshold}
-			if rule.Check, err = before.get(key, m, settings); err != nil {
+			if rule.Check, err = before.check(place, key, m, settings); err != nil {
 				return made, fmt.Errorf(".checks[%d].%s: %w", i, key, err)
 			}
 			if settings.SuccessThreshold != nil {
@@ -174,28 +173,19 @@ func (s ProcessSettings) policy() runner.Policy {
 	if s.HookTimeout != nil && (p.Hooks.BeforeRestart != nil || p.Hooks.AfterStop != nil || p.Hooks.AfterRestart != nil) {
 		p.Hooks.Timeout = time.Duration(*s.HookTimeout)
 	}
-	if e := s.Evidence; e != nil {
-		p.Evidence = runner.Evidence{Dir: e.Dir, Signal: string(e.Signal), CoreDir: e.CoreDir}
-		if e.Max != nil {
-			p.Evidence.Max = int(*e.Max)
-		}
-		if e.Pause != nil {
-			p.Evidence.Pause = time.Duration(*e.Pause)
-		}
+	if s.Evidence != nil {
+		p.Evidence = s.Evidence.evidence()
 	}
 	return p
 }
 
-// firstLine reads a secret from a file.
-func firstLine(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
+func (e *Evidence) evidence() runner.Evidence {
+	made := runner.Evidence{Dir: e.Dir, Signal: string(e.Signal), CoreDir: e.CoreDir}
+	if e.Max != nil {
+		made.Max = int(*e.Max)
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	line = strings.TrimSuffix(line, "\r")
-	if line == "" {
-		return "", fmt.Errorf("the first line of %s is empty", path)
+	if e.Pause != nil {
+		made.Pause = time.Duration(*e.Pause)
 	}
-	return line, nil
+	return made
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -79,8 +80,8 @@ func (w *Watch) check(report func(key, format string, args ...any)) {
 
 // RuleSettings are settings of a check, or of all of an entry or a file.
 type RuleSettings struct {
-	Period           *Duration         `key:"period" doc:"How often it is checked: at each tick where it is not given. A shorter one than that of the ticks makes rounds between them."`
-	Timeout          *Duration         `key:"timeout" doc:"How long one try of a check may take, where it has a timeout."`
+	Period           *Period           `key:"period" doc:"How often it is checked: at each tick where it is not given. A shorter one than that of the ticks makes rounds between them."`
+	Timeout          *Positive         `key:"timeout" doc:"How long one try of a check may take, where it has a timeout."`
 	Retries          *int              `key:"retries" doc:"How often a failed try is repeated at once, after 3 s, 6 s, and so on."`
 	FailureThreshold *runner.Threshold `key:"failure_threshold" doc:"So many failures in a row, 3, or of the last results, 3/5, make a process unhealthy."`
 	SuccessThreshold *Count            `key:"success_threshold" doc:"So many successes in a row make it healthy again."`
@@ -117,7 +118,7 @@ type ProcessSettings struct {
 	BeforeRestart    Command              `key:"before_restart" doc:"Run before a restart, without a shell; exit status 75 means not now."`
 	AfterStop        Command              `key:"after_stop" doc:"Run when the process has stopped."`
 	AfterRestart     Command              `key:"after_restart" doc:"Run when it runs again and its checks succeed, or do not in time."`
-	HookTimeout      *Duration            `key:"hook_timeout" doc:"After what time such a program is killed."`
+	HookTimeout      *Positive            `key:"hook_timeout" doc:"After what time such a program is killed."`
 	Evidence         *Evidence            `key:"evidence" doc:"What is kept of a process before it is restarted."`
 }
 
@@ -126,8 +127,16 @@ type Evidence struct {
 	Dir     string    `key:"dir" doc:"Folder for output, status, threads, descriptors and children of the process."`
 	Max     *Count    `key:"max" doc:"Of how many restarts that is kept."`
 	Signal  Signal    `key:"signal" doc:"Sent before, as QUIT, at which Go and Java write their stacks."`
-	Pause   *Duration `key:"pause" doc:"The time that the process has for that."`
+	Pause   *Positive `key:"pause" doc:"The time that the process has for that."`
 	CoreDir string    `key:"core_dir" doc:"Folder for the memory of the process, written by gcore of gdb."`
+}
+
+func (e *Evidence) check(report func(key, format string, args ...any)) {
+	err := runner.Policy{Evidence: e.evidence()}.Validate()
+	var refused *runner.PolicyError
+	if errors.As(err, &refused) {
+		report(strings.TrimPrefix(keyOf(refused.Field), "evidence_"), "%s", strings.NewReplacer("evidence-", "", "core-dir", "core_dir").Replace(refused.Err.Error()))
+	}
 }
 
 // Rule is one check, with its settings.
@@ -236,7 +245,7 @@ func (l Login) read() (username, password string, err error) {
 	case l.PasswordFile == "":
 		return l.Username, l.Password, nil
 	}
-	password, err = firstLine(l.PasswordFile)
+	password, err = setting.Secret(l.PasswordFile)
 	return l.Username, password, err
 }
 
@@ -248,7 +257,7 @@ type HTTP struct {
 	Scheme       string              `key:"scheme" doc:"http or https."`
 	URL          string              `key:"url" need:"true" doc:"The path to ask for: /ping."`
 	Method       string              `key:"method" doc:"GET where it is not given."`
-	Headers      map[string][]string `key:"headers" doc:"Sent in place of what is otherwise sent under these names."`
+	Headers      map[string][]string `key:"headers" secret:"true" doc:"Sent in place of what is otherwise sent under these names."`
 	Body         string              `key:"body" doc:"Sent as it is."`
 	JSON         json.RawMessage     `key:"json" doc:"Sent as JSON in place of a body."`
 	ExpectStatus string              `key:"expect_status" doc:"Status codes that are healthy: 200-299,301. 200 where it is not given."`
@@ -280,7 +289,7 @@ func (h *HTTP) make(s RuleSettings) (checks.Check, error) {
 
 // tries are the settings of a check that can fail for a moment.
 type tries struct {
-	Timeout *Duration `key:"timeout" doc:"How long one try may take."`
+	Timeout *Positive `key:"timeout" doc:"How long one try may take."`
 	Retries *int      `key:"retries" doc:"How often a failed try is repeated at once."`
 }
 
@@ -360,12 +369,15 @@ type CPU struct {
 
 func (c *CPU) check(report func(key, format string, args ...any)) { tryOut(c, report) }
 
-func (c *CPU) make(RuleSettings) (checks.Check, error) {
-	interval := time.Hour
-	if c.Interval != nil {
-		interval = time.Duration(*c.Interval)
+func (c *CPU) interval() time.Duration {
+	if c.Interval == nil {
+		return time.Hour
 	}
-	return checks.NewCPU(checks.CPUConfig{MaxPercent: float64(c.Max), Interval: interval, Cumulative: c.Cumulative})
+	return time.Duration(*c.Interval)
+}
+
+func (c *CPU) make(RuleSettings) (checks.Check, error) {
+	return checks.NewCPU(checks.CPUConfig{MaxPercent: float64(c.Max), Interval: c.interval(), Cumulative: c.Cumulative})
 }
 
 // Heart is a check of how old a process's heartbeat is.

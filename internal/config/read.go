@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -165,7 +166,10 @@ func (r *reader) problem(node ast.Node, path, format string, args ...any) {
 		p.Line, p.Column = token.Position.Line, token.Position.Column
 	}
 	for value, name := range r.expanded {
-		p.Text = strings.ReplaceAll(p.Text, value, "${"+name+"}")
+		quoted := strconv.Quote(value)
+		for _, shown := range []string{value, quoted[1 : len(quoted)-1]} {
+			p.Text = strings.ReplaceAll(p.Text, shown, "${"+name+"}")
+		}
 	}
 	r.problems = append(r.problems, p)
 }
@@ -303,8 +307,14 @@ func (r *reader) text(node ast.Node, path string, f field) (string, bool) {
 		r.problem(node, path, "is %s, where one value should be", kindOf(node))
 		return "", false
 	}
+	if login.MatchString(text) {
+		r.secrets[node.GetToken().Position.Line] = true
+	}
 	return r.expand(node, path, text)
 }
+
+// login is the part of a URL that may have a password.
+var login = regexp.MustCompile(`://[^/]*@`)
 
 // variable is ${NAME}, or what stands for the characters "${".
 var variable = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}?`)

@@ -17,6 +17,8 @@ import (
 // Types of single values.
 type (
 	Duration       time.Duration // a number of seconds, or 30s
+	Positive       time.Duration // the same, but not 0
+	Period         time.Duration // no less than runner.LeastPeriod
 	Count          int           // from 1 on
 	Percent        float64       // 90 or 90%
 	PercentOfGroup float64       // more than 0 and less than 100
@@ -85,12 +87,14 @@ func wordOf[T ~string](all ...string) scalar {
 
 const (
 	durationPattern = `^ *[0-9]+ *$|^([0-9]*\.?[0-9]+(h|m|s|ms|us|ns))+$|\$\{`
-	commandPattern  = `\S`
+	signals         = `HUP|INT|QUIT|KILL|USR1|USR2|TERM`
 )
 
 // scalars are the types of single values that are no plain strings.
 var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[Duration](): one(parseDuration, pattern(durationPattern, true)),
+	reflect.TypeFor[Positive](): one(atLeast(1), pattern(durationPattern, true)),
+	reflect.TypeFor[Period]():   one(atLeast(runner.LeastPeriod), pattern(durationPattern, true)),
 	reflect.TypeFor[int]():      one(notNegative, map[string]any{"type": "integer", "minimum": 0}),
 	reflect.TypeFor[Count]():    one(setting.Count, map[string]any{"type": "integer", "minimum": 1}),
 	reflect.TypeFor[Percent]():  one(morePercent, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
@@ -102,9 +106,9 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[runner.Backoff]():      orNone(setting.Backoff, pattern(`^[^,]+(,[^,]+){0,3}$`, true)),
 	reflect.TypeFor[runner.Share]():        orNone(setting.Share, pattern(`^[0-9]+$|^[0-9.]+ *%$|^none$|\$\{`, true)),
 	reflect.TypeFor[PercentOfGroup]():      one(setting.PercentOfGroup, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
-	reflect.TypeFor[runner.Action]():       one(parseAction, pattern(`^(restart|alert|stop|shutdown|signal:(SIG)?(HUP|INT|QUIT|KILL|USR1|USR2|TERM)|exec:.+)$|\$\{`, false)),
+	reflect.TypeFor[runner.Action]():       one(parseAction, pattern(`^(restart|alert|stop|shutdown|signal:(SIG)?(`+signals+`)|exec:.+)$|\$\{`, false)),
 	reflect.TypeFor[supervisor.State]():    one(parseState, words(supervisor.Fatal.String(), supervisor.Exited.String())),
-	reflect.TypeFor[Signal]():              one(func(s string) (string, error) { return setting.Signal(s), nil }, pattern(`^[A-Za-z0-9]+$|\$\{`, false)),
+	reflect.TypeFor[Signal]():              one(func(s string) (string, error) { return setting.Signal(s), nil }, pattern(`^(SIG)?(`+signals+`)$|\$\{`, false)),
 	reflect.TypeFor[checks.MemoryMetric](): wordOf[checks.MemoryMetric](string(checks.RSS), string(checks.PSS), string(checks.USS)),
 
 	reflect.TypeFor[Pattern]():   one(parsePattern, pattern(`^!?[^!]+$`, false)),
@@ -118,6 +122,21 @@ func parseDuration(s string) (time.Duration, error) {
 		s += "s"
 	}
 	return setting.NotLess(s)
+}
+
+// atLeast reads what parseDuration does, of no less than that.
+func atLeast(least time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		d, err := parseDuration(s)
+		switch {
+		case err != nil || d >= least:
+		case d == 0:
+			err = fmt.Errorf("%q is not more than 0", s)
+		default:
+			err = fmt.Errorf("%q is less than %v", s, least)
+		}
+		return d, err
+	}
 }
 
 func notNegative(s string) (int, error) {

@@ -23,11 +23,11 @@ const Suffix = ".sock"
 // timeout bounds one exchange, and maxLine the length of a request or an answer.
 const (
 	timeout = 20 * time.Second
-
-	// lookTime is how often a listener looks whether its socket is still there.
-	lookTime = 10 * time.Second
-	maxLine  = 16 << 20
+	maxLine = 16 << 20
 )
+
+// lookTime is how often a listener looks whether its socket is still there.
+var lookTime = 10 * time.Second
 
 // Commands of a Request.
 const (
@@ -113,11 +113,7 @@ type Rule struct {
 // A socket that nobody listens on any more is replaced, and one of ours that
 // somebody has removed is made again. The error is that of the beginning.
 func Serve(ctx context.Context, path string, answer func(context.Context, Request) Answer) error {
-	if conn, err := dial(ctx, path); err == nil {
-		conn.Close()
-		return fmt.Errorf("somebody answers at %s already", path)
-	}
-	l, err := listen(path)
+	l, err := listen(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -129,7 +125,7 @@ func Serve(ctx context.Context, path string, answer func(context.Context, Reques
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
-			l, _ = listen(path)
+			l, _ = listen(ctx, path)
 		}
 	}
 	return nil
@@ -142,7 +138,11 @@ type socket struct {
 	made os.FileInfo
 }
 
-func listen(path string) (*socket, error) {
+func listen(ctx context.Context, path string) (*socket, error) {
+	if conn, err := dial(ctx, path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("somebody answers at %s already", path)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}

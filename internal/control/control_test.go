@@ -15,6 +15,51 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
 )
 
+func TestMain(m *testing.M) {
+	control.LookOften(100 * time.Millisecond)
+	os.Exit(m.Run())
+}
+
+// TestRemovedSocket is made again, and one of another listener in its place is left
+// alone.
+func TestRemovedSocket(t *testing.T) {
+	ours := func(context.Context, control.Request) control.Answer {
+		return control.Answer{Listener: control.Listener{Name: "ours"}}
+	}
+	path, end := serve(t, ours)
+	answers := func() string {
+		a, _ := control.Ask(t.Context(), path, control.Request{})
+		return a.Listener.Name
+	}
+	os.RemoveAll(filepath.Dir(path))
+	for begun := time.Now(); answers() != "ours"; runtime.Gosched() {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatal("it was not made again")
+		}
+	}
+	os.Remove(path)
+	theirs, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	before, _ := os.Lstat(path)
+	asked := make(chan struct{})
+	go func() { // it is asked by ours whether it is there
+		if conn, err := theirs.Accept(); err == nil {
+			conn.Close()
+		}
+		close(asked)
+	}()
+	<-asked
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
+		t.Errorf("the socket of another listener was removed: %v", err)
+	}
+}
+
 // serve answers at a socket, and returns its path when it can be asked.
 func serve(t *testing.T, answer func(context.Context, control.Request) control.Answer) (path string, end func() error) {
 	t.Helper()

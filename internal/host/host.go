@@ -96,8 +96,8 @@ as the user of the listeners, or with the --state-dir that they have.
 
 PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all; * and ? may stand for parts of a name.
 
-Exit status: 0 done, 1 it cannot go on, a listener could not be spoken to, or a file is not valid, 2 wrong
-command line or file, 3 no listener runs, or none watches such a process. Of once: 0 all healthy, 1
+Exit status: 0 done, 1 it cannot go on, a listener could not be spoken to, or what a file says of names
+does not fit the processes, 2 wrong command line or file, 3 no listener runs, or none watches such a process. Of once: 0 all healthy, 1
 something unhealthy, 3 something unknown or supervisord not reached, 2 as above.`,
 		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

@@ -55,8 +55,8 @@ var web = control.Answer{
 		Groups: []control.Group{{Name: "web", Panic: "20 of 20 fail http at once"}}, Trouble: "no answer"},
 	Processes: []control.Process{
 		{Process: "web:a", State: "RUNNING", Restarts: 2, Limit: "5/10m", StartPeriod: 12, Would: "nothing yet: http has failed 1 of 3", Rules: []control.Rule{
-			{Check: "http", Status: "unhealthy", Verdict: "healthy", Failures: "1 of 3", Reason: "503 \x1b[2J", Looked: time.Unix(1e9, 0)},
-			{Check: "tcp", Status: "healthy", Verdict: "unhealthy", Failures: "3 of 3", Successes: "1 of 2"},
+			{Check: "http", Status: "unhealthy", Verdict: "healthy", Failures: "1 of 3", Reason: "503 \x1b[2J", Looked: time.Now().Add(-time.Hour)},
+			{Check: "tcp", Status: "healthy", Verdict: "unhealthy", Failures: "3 of 3", Successes: "1 of 2", Looked: time.Now()},
 		}},
 		{Process: "web:b", State: "STOPPED", Would: "nothing: it is STOPPED", PausedUntil: time.Unix(1e9, 0)},
 	},
@@ -76,10 +76,10 @@ func TestPrinted(t *testing.T) {
 		{"listeners", "LISTENER PID SINCE WATCHES PROCESSES CHECKS DOES\n" +
 			"web 7 2001-09-09T01:46:40Z web:* 2 http, tcp restarts what fails\n" + notes},
 		{"explain", "PROCESS STATE LISTENER CHECK STATUS FAILURES RESTARTS PAUSED UNTIL WOULD BE\n" +
-			"web:a RUNNING web http unhealthy, counts as healthy 1 of 3 2 of 5/10m - nothing yet: http has failed 1 of 3; failures do not count for 12 s more\n" +
+			"web:a RUNNING web http unhealthy 1h0m0s ago, counts as healthy 1 of 3 2 of 5/10m - nothing yet: http has failed 1 of 3; failures do not count for 12 s more\n" +
 			"- - - tcp healthy, counts as unhealthy (1 of 2 successes) 3 of 3 - - -\n" +
 			"web:b STOPPED web - - - 0 2001-09-09T01:46:40Z nothing: it is STOPPED\n" +
-			`web:a: http unhealthy at 2001-09-09T01:46:40Z: 503 \x1b[2J` + "\n" + notes},
+			"web:a: http unhealthy at " + moment(web.Processes[0].Rules[0].Looked) + `: 503 \x1b[2J` + "\n" + notes},
 		{"pause web:* --for 1h", "web: paused web:a, web:b\n" +
 			"web: supervisord cannot be asked: no answer\nweb: actions on web:* are paused until 2001-09-09T01:46:40Z\nweb: group web: 20 of 20 fail http at once\n"},
 		{"version", "supervisor_checks 0.1.0\n"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 // refused reports whether nobody listens on a socket any more.
@@ -25,8 +26,7 @@ func table(w io.Writer, rows [][]string) {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			quoted := strconv.Quote(cell)
-			cells[i] = cmp.Or(strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1:len(quoted)-1]), "-")
+			cells[i] = cmp.Or(foreign.Line(cell, 0), "-")
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
@@ -109,13 +109,20 @@ func printProcesses(w io.Writer, answers []control.Answer) {
 	printNotes(w, answers)
 }
 
-// status is the newest result of a check and, if that is another, what the
-// process counts as.
+// fresh is how old a result may be that is shown as that of now.
+const fresh = 2 * time.Minute
+
+// status is the newest result of a check, how old it is where that is not of now, and
+// what the process counts as if that is another.
 func status(r control.Rule) string {
-	if r.Verdict == r.Status || r.Verdict == "unknown" {
-		return r.Status
+	text := r.Status
+	if age := time.Since(r.Looked); age > fresh {
+		text += fmt.Sprintf(" %v ago", age.Round(time.Minute))
 	}
-	text := r.Status + ", counts as " + r.Verdict
+	if r.Verdict == r.Status || r.Verdict == "unknown" {
+		return text
+	}
+	text += ", counts as " + r.Verdict
 	if r.Successes != "" {
 		text += " (" + r.Successes + " successes)"
 	}

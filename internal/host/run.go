@@ -157,11 +157,12 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(c.Context(), validateTime)
 	defer cancel()
 	out := c.OutOrStdout()
+	cli.FindServer(&cfg)
 	match, err := runner.Match(ctx, cfg)
 	var refused *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
-		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: neither the file nor SUPERVISOR_SERVER_URL says where supervisord is.\n", f.config)
+		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: neither the file nor SUPERVISOR_SERVER_URL says where supervisord is, and it is at no usual socket.\n", f.config)
 		return nil
 	case errors.As(err, &refused):
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}

@@ -5,6 +5,7 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,16 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
+
+// Secret reads the first line of a file.
+func Secret(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(secret, "\r"), nil
+}
 
 // Duration reads `30` (seconds) and `30s`.
 func Duration(s string) (time.Duration, error) {
