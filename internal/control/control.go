@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -117,18 +118,18 @@ func Serve(ctx context.Context, path string, answer func(context.Context, Reques
 	if err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
+	for {
 		if l != nil {
 			l.serve(ctx, answer)
 			l.Close()
 		}
 		select {
 		case <-ctx.Done():
+			return nil
 		case <-time.After(time.Second):
 			l, _ = listen(ctx, path)
 		}
 	}
-	return nil
 }
 
 // socket is one that we listen at.
@@ -139,14 +140,17 @@ type socket struct {
 }
 
 func listen(ctx context.Context, path string) (*socket, error) {
-	if conn, err := dial(ctx, path); err == nil {
+	conn, err := dial(ctx, path)
+	switch {
+	case err == nil:
 		conn.Close()
 		return nil, fmt.Errorf("somebody answers at %s already", path)
+	case errors.Is(err, os.ErrNotExist):
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK): // nobody listens
+		err = os.Remove(path)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil {
 		return nil, err
 	}
 	name, done, err := shortened(path)

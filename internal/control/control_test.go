@@ -60,6 +60,26 @@ func TestRemovedSocket(t *testing.T) {
 	}
 }
 
+// TestEndedWhileAsking: who could not ask whether somebody answers does not know that
+// nobody does.
+func TestEndedWhileAsking(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	theirs, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	before, _ := os.Lstat(path)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := control.Serve(ctx, path, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v, want %v", err, context.Canceled)
+	}
+	if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
+		t.Errorf("the socket of another listener was removed: %v", err)
+	}
+}
+
 // serve answers at a socket, and returns its path when it can be asked.
 func serve(t *testing.T, answer func(context.Context, control.Request) control.Answer) (path string, end func() error) {
 	t.Helper()
