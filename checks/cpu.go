@@ -12,6 +12,10 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
+// cpuShortest is the shortest time that is measured: the system counts in ticks of
+// 10 ms.
+const cpuShortest = 10 * time.Millisecond
+
 // CPUConfig configures a CPU check.
 type CPUConfig struct {
 	// MaxPercent is how much processor time a process may use, in percent of
@@ -39,6 +43,7 @@ type CPU struct {
 // cpuSample is what is known of a process from the round before.
 type cpuSample struct {
 	proc.Look
+	pace pace
 	over time.Time // when the first interval over the limit began; zero if none did
 }
 
@@ -62,22 +67,14 @@ func NewCPU(cfg CPUConfig) (*CPU, error) {
 // Name returns "cpu".
 func (c *CPU) Name() string { return "cpu" }
 
+func (c *CPU) remembers() {}
+
 // StartRound lets the runs of a round share one look at the process table, and
 // forgets processes that there are no more.
 func (c *CPU) StartRound(ctx context.Context, watched []supervisor.Process) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.last) > 0 {
-		there := make(map[string]bool, len(watched))
-		for _, p := range watched {
-			there[p.Namespec()] = true
-		}
-		for namespec := range c.last {
-			if !there[namespec] {
-				delete(c.last, namespec)
-			}
-		}
-	}
+	forget(c.last, watched)
 	if c.cfg.Cumulative {
 		ctx, _ = withTable(ctx)
 	}
@@ -89,8 +86,11 @@ func (c *CPU) StartRound(ctx context.Context, watched []supervisor.Process) cont
 // than Interval, from the start of the first round it did, is Unhealthy.
 //
 // It is Unknown, with ErrPending, while it has used more for a shorter time, and,
-// with ErrNotYet, the first time that this run of the process is looked at. A
-// process that has ended, or that the system does not let us look at, is Unknown.
+// with ErrNotYet, the first time that this run of the process is looked at. So it is
+// after a gap, when the last look is longer ago than four minutes and than four times
+// the longest time between two of the last looks: what the process did then, while
+// nobody looked, does not count. A process that has ended, or that the system does
+// not let us look at, is Unknown.
 func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 	if p.PID == 0 {
 		return Unsure(errors.New("the process does not run"))
@@ -100,20 +100,16 @@ func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 		return Unsure(err)
 	}
 	now := &cpuSample{Look: look}
-	c.mu.Lock()
-	before := c.last[p.Namespec()]
-	c.last[p.Namespec()] = now
-	c.mu.Unlock()
-	if before == nil || before.Tree[0].PID != now.Tree[0].PID || before.Tree[0].Start != now.Tree[0].Start {
+	before, gap := c.replace(p.Namespec(), now)
+	switch {
+	case before == nil:
 		return Unsure(fmt.Errorf("%w: processor time is measured from one round to the next", ErrNotYet))
+	case before == now:
+		return Unsure(fmt.Errorf("%w: no time has passed since the last look", ErrNotYet))
+	case gap > 0:
+		return Unsure(fmt.Errorf("%w: processor time is measured from now on, after %s without a look", ErrNotYet, short(gap.Round(time.Second))))
 	}
 	elapsed := now.At.Sub(before.At)
-	if elapsed <= 0 {
-		c.mu.Lock()
-		c.last[p.Namespec()] = before
-		c.mu.Unlock()
-		return Unsure(fmt.Errorf("%w: no time has passed since the last look", ErrNotYet))
-	}
 	percent := 100 * cpuTime(before.Look, now.Tree).Seconds() / elapsed.Seconds()
 	r := Pass()
 	if percent > c.cfg.MaxPercent {
@@ -123,13 +119,34 @@ func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 		lasted := now.At.Sub(now.over)
 		uses := fmt.Sprintf("uses %.1f %% of a processor, more than %v %%, for", percent, c.cfg.MaxPercent)
 		if lasted > c.cfg.Interval {
-			r = Fail(fmt.Errorf("%s %v", uses, lasted.Round(100*time.Millisecond)))
+			r = Fail(fmt.Errorf("%s %s", uses, short(lasted.Round(100*time.Millisecond))))
 		} else { // from round to round only numbers differ, so that a log need not repeat it
 			r = Unsure(fmt.Errorf("%w: %s %.1f s of %.1f s that it may", ErrPending, uses, lasted.Seconds(), c.cfg.Interval.Seconds()))
 		}
 	}
 	r.Metrics = map[string]float64{"cpu_percent": percent}
 	return r
+}
+
+// replace remembers a look at a process, and returns the one before at the same run:
+// nil if there was none, and now itself if that is so short ago that the next look is to
+// be compared with that one, too.
+func (c *CPU) replace(namespec string, now *cpuSample) (before *cpuSample, gap time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before = c.last[namespec]
+	switch {
+	case before == nil:
+	case before.Tree[0].PID != now.Tree[0].PID || before.Tree[0].Start != now.Tree[0].Start:
+		now.pace, before = before.pace.next(), nil
+	case now.At.Sub(before.At) < cpuShortest:
+		return now, 0
+	default:
+		now.pace = before.pace
+	}
+	gap = now.pace.look(now.At)
+	c.last[namespec] = now
+	return before, gap
 }
 
 func lookAlone(_ context.Context, pid int) (proc.Look, error) { return proc.Alone(pid) }

@@ -34,6 +34,7 @@ func (l cpuLook) is(want Status, percent float64, reason string) cpuLook {
 }
 
 const (
+	afterGap  = "cannot tell yet: processor time is measured from now on, after "
 	firstLook = "cannot tell yet: processor time is measured from one round to the next"
 	pending   = "over its limit, but not yet for long enough: "
 	seconds   = time.Second
@@ -97,6 +98,26 @@ func TestCPU(t *testing.T) {
 			worked(5*seconds, 5*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 7.0 s that it may"),
 			worked(5*seconds, 5*seconds).is(Unknown, 0, "cannot tell yet: no time has passed since the last look"),
 			worked(10*seconds, 10*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 10s"),
+		}},
+		{"twice in each round", CPUConfig{MaxPercent: 50, Interval: 8 * seconds}, []cpuLook{
+			worked(0, 0).is(Unknown, 0, firstLook),
+			worked(time.Millisecond, 0).is(Unknown, 0, "cannot tell yet: no time has passed since the last look"),
+			worked(5*seconds, 5*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 5.0 s of 8.0 s that it may"),
+			worked(5*seconds+time.Millisecond, 5*seconds).is(Unknown, 0, "cannot tell yet: no time has passed since the last look"),
+			worked(10*seconds, 10*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 10s"),
+		}},
+		{"after a gap", CPUConfig{MaxPercent: 50, Interval: time.Hour}, []cpuLook{
+			worked(0, 0).is(Unknown, 0, firstLook),
+			worked(60*seconds, 1*seconds).is(Healthy, 100.0/60, ""),
+			worked(7260*seconds, 7200*seconds).is(Unknown, 0, afterGap+"2h without a look"),
+			worked(7320*seconds, 7206*seconds).is(Healthy, 10, ""),
+		}},
+		{"over it before a gap and after it", CPUConfig{MaxPercent: 50, Interval: 90 * seconds}, []cpuLook{
+			worked(0, 0).is(Unknown, 0, firstLook),
+			worked(60*seconds, 60*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 60.0 s of 90.0 s that it may"),
+			worked(360*seconds, 360*seconds).is(Unknown, 0, afterGap+"5m without a look"),
+			worked(420*seconds, 420*seconds).is(Unknown, 100, pending+"uses 100.0 % of a processor, more than 50 %, for 60.0 s of 90.0 s that it may"),
+			worked(480*seconds, 480*seconds).is(Unhealthy, 100, "uses 100.0 % of a processor, more than 50 %, for 2m"),
 		}},
 		{"a look that fails", CPUConfig{MaxPercent: 50}, []cpuLook{
 			worked(0, 0).is(Unknown, 0, firstLook),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -78,10 +79,25 @@ type HTTPConfig struct {
 	ExpectBody string
 
 	// CAFile is a file of certificates in PEM, which are trusted instead of
-	// the system's. Only for https.
+	// the system's. Only for https. What replaces it is used from then on, as with
+	// the files below; while that cannot be read, what was there before.
 	CAFile string
 
-	// Insecure accepts any certificate. Only for https.
+	// CertFile and KeyFile are a certificate in PEM, which those above it may
+	// follow, and its key, for a server that wants to see one. Only for https.
+	CertFile, KeyFile string
+
+	// ServerName is the name that the server's certificate must be for, and that
+	// it is asked for (SNI). "" means the host of the Host header. Only for https.
+	ServerName string
+
+	// CertMinValidity is for how long the server's certificate, and those above
+	// it up to one that is trusted, must still be valid; with Insecure, the server's
+	// alone. 0 means no longer than now, and with Insecure not even that. Only for
+	// https.
+	CertMinValidity time.Duration
+
+	// Insecure accepts any certificate, also one that has expired. Only for https.
 	Insecure bool
 }
 
@@ -91,6 +107,7 @@ type HTTP struct {
 	endpoint endpoint
 	exchange *httpcheck.Exchange
 	retries  int
+	certFile string
 }
 
 // NewHTTP returns the check that cfg describes, or a *ConfigError.
@@ -114,11 +131,16 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 		ExpectBody:   cfg.ExpectBody,
 		CAFile:       cfg.CAFile,
 		Insecure:     cfg.Insecure,
+		CertFile:     cfg.CertFile,
+		KeyFile:      cfg.KeyFile,
+		ServerName:   cfg.ServerName,
+
+		CertMinValidity: cfg.CertMinValidity,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &HTTP{endpoint: e, exchange: x, retries: cfg.Retries}, nil
+	return &HTTP{endpoint: e, exchange: x, retries: cfg.Retries, certFile: cfg.CertFile}, nil
 }
 
 // Name returns "http".
@@ -127,9 +149,11 @@ func (c *HTTP) Name() string { return "http" }
 // Run makes the request. No connection, no answer in time and an answer other
 // than expected are Unhealthy: errors.Is finds syscall.ECONNREFUSED or
 // context.DeadlineExceeded. A name without a port is Unknown, with ErrNoPort:
-// restarting p would not give it one. So is a socket that we may not open, and a
-// run that ctx cut short. The metrics latency_seconds and, when there was an
-// answer, status_code are of the last try.
+// restarting p would not give it one. So is a socket that we may not open, a run that
+// ctx cut short, and what goes wrong after we have shown a certificate that had
+// expired. The metrics latency_seconds and, when there was an
+// answer, status_code are of the last try, as is cert_validity_seconds with https:
+// for how long the certificate is still valid.
 func (c *HTTP) Run(ctx context.Context, p supervisor.Process) Result {
 	network, address, err := c.endpoint.address(p.Name)
 	if err != nil {
@@ -138,6 +162,9 @@ func (c *HTTP) Run(ctx context.Context, p supervisor.Process) Result {
 	var answer httpcheck.Answer
 	err = retry(ctx, c.retries, func() (err error) {
 		answer, err = c.exchange.Do(ctx, network, address)
+		if err != nil && answer.OwnExpired {
+			return fmt.Errorf("%w: %w: the certificate in %s has expired, which the server has asked for", ErrUnknown, err, c.certFile)
+		}
 		return mayOpen(network, err)
 	})
 	return exchanged(ctx, answer, err)
@@ -160,6 +187,9 @@ func exchanged(ctx context.Context, answer httpcheck.Answer, err error) Result {
 	r.Metrics = map[string]float64{"latency_seconds": answer.Latency.Seconds()}
 	if answer.StatusCode != 0 {
 		r.Metrics["status_code"] = float64(answer.StatusCode)
+	}
+	if !answer.CertExpires.IsZero() {
+		r.Metrics["cert_validity_seconds"] = time.Until(answer.CertExpires).Seconds()
 	}
 	return r
 }

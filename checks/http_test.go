@@ -3,10 +3,17 @@ package checks
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -137,6 +144,11 @@ func TestHTTPS(t *testing.T) {
 		{"our CA, another host", HTTPConfig{CAFile: ca, Header: http.Header{"Host": {"example.org"}}}, Unhealthy, "TLS handshake: tls: failed to verify certificate: x509: certificate is valid for"},
 		{"the system's CAs", HTTPConfig{}, Unhealthy, "TLS handshake: tls: failed to verify certificate: x509: "},
 		{"insecure", HTTPConfig{Insecure: true}, Healthy, ""},
+		{"our CA, by a name", HTTPConfig{CAFile: ca, ServerName: "example.com", ExpectBody: "^example.com$"}, Healthy, ""},
+		{"our CA, by another name", HTTPConfig{CAFile: ca, ServerName: "example.org"}, Unhealthy, "TLS handshake: tls: failed to verify certificate: x509: certificate is valid for"},
+		{"valid for long enough", HTTPConfig{CAFile: ca, CertMinValidity: 14 * 24 * time.Hour}, Healthy, ""},
+		{"not valid for long enough", HTTPConfig{CAFile: ca, CertMinValidity: 200 * 365 * 24 * time.Hour}, Unhealthy, "the certificate of the server is valid for "},
+		{"not valid for long enough, and not verified", HTTPConfig{Insecure: true, CertMinValidity: 200 * 365 * 24 * time.Hour}, Unhealthy, ", less than 73000d"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,10 +157,201 @@ func TestHTTPS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := c.Run(t.Context(), web); r.Status != tt.status || !strings.Contains(text(r.Err), tt.text) {
+			r := c.Run(t.Context(), web)
+			if r.Status != tt.status || !strings.Contains(text(r.Err), tt.text) {
 				t.Errorf("got %v, %v, want %v, %s", r.Status, r.Err, tt.status, tt.text)
 			}
+			if left := time.Duration(r.Metrics["cert_validity_seconds"]) * time.Second; r.Status == Healthy && time.Until(server.Certificate().NotAfter)-left > 2*time.Second {
+				t.Errorf("the certificate is valid for %v, until %v", left, server.Certificate().NotAfter)
+			}
 		})
+	}
+}
+
+// issued is a certificate and its key.
+type issued struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// issue makes a certificate of 127.0.0.1 that is valid for a time from now, or was up
+// to then. Its own key signs it where by is nil.
+func issue(t *testing.T, name string, valid time.Duration, by *issued) *issued {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	if by == nil {
+		by = &issued{cert, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, by.cert, &key.PublicKey, by.key)
+	if err == nil {
+		cert, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &issued{cert, key}
+}
+
+// write writes the certificate and the key to two files.
+func (i *issued) write(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(i.key)
+	if err == nil {
+		err = os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw}), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serveTLS returns the port of a server that shows the certificate of one, and others
+// after it.
+func serveTLS(t *testing.T, client tls.ClientAuthType, one *issued, others ...*issued) (port string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) > 0 {
+			c := r.TLS.PeerCertificates[0]
+			if time.Now().After(c.NotAfter) { // as nginx does
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			io.WriteString(w, c.Subject.CommonName)
+		}
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	shown := tls.Certificate{PrivateKey: one.key, Certificate: [][]byte{one.cert.Raw}}
+	for _, other := range others {
+		shown.Certificate = append(shown.Certificate, other.cert.Raw)
+	}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{shown}, ClientAuth: client}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return portOf(t, server.URL)
+}
+
+func TestHTTPSOfExpiredCertificates(t *testing.T) {
+	const day = 24 * time.Hour
+	root := issue(t, "root", 100*day, nil)
+	leaf := issue(t, "leaf", 20*day+time.Hour/2, root)
+	old := issue(t, "old", -time.Hour, nil)
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca")
+	root.write(t, ca, filepath.Join(dir, "key"))
+
+	for _, tt := range []struct {
+		name   string
+		port   string
+		cfg    HTTPConfig
+		status Status
+		text   string
+		left   time.Duration // within an hour
+	}{
+		{"an expired one, any will do", serveTLS(t, tls.NoClientCert, old), HTTPConfig{Insecure: true}, Healthy, "", -time.Hour},
+		{"an expired one that must be valid", serveTLS(t, tls.NoClientCert, old), HTTPConfig{Insecure: true, CertMinValidity: 14 * day}, Unhealthy, "the certificate of the server was valid until ", -time.Hour},
+		{"an expired one", serveTLS(t, tls.NoClientCert, issue(t, "leaf", -time.Hour, root)), HTTPConfig{CAFile: ca}, Unhealthy, "TLS handshake: tls: failed to verify certificate: x509: certificate has expired", 0},
+		{"an expired one that is sent besides", serveTLS(t, tls.NoClientCert, leaf, old), HTTPConfig{CAFile: ca}, Healthy, "", 20 * day},
+		{"an expired one that is sent besides, valid for long enough", serveTLS(t, tls.NoClientCert, leaf, old), HTTPConfig{CAFile: ca, CertMinValidity: 14 * day}, Healthy, "", 20 * day},
+		{"an expired one that is sent besides, any will do", serveTLS(t, tls.NoClientCert, leaf, old), HTTPConfig{Insecure: true, CertMinValidity: 14 * day}, Healthy, "", 20 * day},
+		{"valid, but not for long enough", serveTLS(t, tls.NoClientCert, leaf), HTTPConfig{CAFile: ca, CertMinValidity: 30*day + 12*time.Hour}, Unhealthy, ", less than 30d12h", 20 * day},
+		{"one above it that is not valid for long enough", serveTLS(t, tls.NoClientCert, issue(t, "leaf", 300*day, root)), HTTPConfig{CAFile: ca, CertMinValidity: 200 * day}, Unhealthy, "the certificate of the server is valid for 99d23h59m more, ", 100 * day},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.Scheme, tt.cfg.Port = "https", tt.port
+			c, err := NewHTTP(tt.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := c.Run(t.Context(), web)
+			if r.Status != tt.status || !strings.Contains(text(r.Err), tt.text) {
+				t.Errorf("got %v, %v, want %v, %s", r.Status, r.Err, tt.status, tt.text)
+			}
+			left := time.Duration(r.Metrics["cert_validity_seconds"]) * time.Second
+			if (left - tt.left).Abs() > time.Hour {
+				t.Errorf("it is valid for %v, want %v", left, tt.left)
+			}
+		})
+	}
+}
+
+// TestHTTPSCertificatesAreRenewed replaces the files of a check.
+func TestHTTPSCertificatesAreRenewed(t *testing.T) {
+	dir := t.TempDir()
+	ca, cert, key := filepath.Join(dir, "ca"), filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	first, second := issue(t, "first", time.Hour, nil), issue(t, "second", 2*time.Hour, nil)
+	first.write(t, ca, filepath.Join(dir, "unused"))
+	issue(t, "old", time.Hour, nil).write(t, cert, key)
+	newCheck := func(port, body string) *HTTP {
+		c, err := NewHTTP(HTTPConfig{Scheme: "https", Port: port, CAFile: ca, CertFile: cert, KeyFile: key, ExpectBody: body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	asks, lax := serveTLS(t, tls.RequireAnyClientCert, first), serveTLS(t, tls.NoClientCert, first)
+	other := serveTLS(t, tls.RequireAnyClientCert, second)
+	shown, renewed, unasked, moved := newCheck(asks, "^old$"), newCheck(asks, "^new$"), newCheck(lax, ""), newCheck(other, "^new$")
+	want := func(what string, c *HTTP, status Status, reason string) {
+		t.Helper()
+		if r := c.Run(t.Context(), web); r.Status != status || !strings.Contains(text(r.Err), reason) {
+			t.Errorf("%s: %v, %v", what, r.Status, r.Err)
+		}
+	}
+	want("at first", shown, Healthy, "")
+	os.WriteFile(cert, []byte("half of"), 0o600)
+	want("while it is written", shown, Healthy, "")
+	issue(t, "new", -time.Minute, nil).write(t, cert, key)
+	want("expired", shown, Unknown, "cannot tell: 400 Bad Request: the certificate in "+cert+" has expired, which the server has asked for")
+	want("expired, and not asked for", unasked, Healthy, "")
+	issue(t, "new", time.Hour, nil).write(t, cert, key)
+	want("renewed", renewed, Healthy, "")
+	want("of an authority that is not known yet", moved, Unhealthy, "failed to verify certificate")
+	second.write(t, ca, filepath.Join(dir, "unused"))
+	os.Chtimes(ca, time.Time{}, time.Unix(1e9, 0)) // for clocks that tick slowly
+	want("of an authority that is known by now", moved, Healthy, "")
+	os.Remove(ca)
+	want("without the file", moved, Healthy, "")
+}
+
+// TestHTTPSShowsACertificate to a server that asks for one.
+func TestHTTPSShowsACertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.TLS.PeerCertificates[0].Subject.String())
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	certFile := writeCA(t, server)
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := HTTPConfig{Scheme: "https", Port: portOf(t, server.URL), CAFile: certFile, ExpectBody: "O=Acme"}
+	c, err := NewHTTP(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Run(t.Context(), web); r.Status != Unhealthy || !strings.Contains(text(r.Err), "certificate required") {
+		t.Errorf("without one: %+v", r)
+	}
+	cfg.CertFile, cfg.KeyFile = certFile, keyFile
+	if c, err = NewHTTP(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.Run(t.Context(), web); r.Status != Healthy {
+		t.Errorf("with one: %+v", r)
 	}
 }
 

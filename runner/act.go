@@ -62,6 +62,15 @@ func (r *runner) alert(p supervisor.Process, c cause) {
 // plan returns what is to be found and done about p.
 func (r *runner) plan(p supervisor.Process) *plan { return r.plans().of(p.Namespec()) }
 
+// acted returns the plan by which a process is being acted on, which stays what it was
+// when that began, or else its plan.
+func (r *runner) acted(namespec string) *plan {
+	if begun, is := r.begun.Load(namespec); is {
+		return begun.(*plan)
+	}
+	return r.plans().of(namespec)
+}
+
 // resolve decides what is to be done about p now, and begins with it.
 func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
@@ -238,7 +247,7 @@ func (r *runner) recheck(ctx context.Context, namespec string) {
 		switch {
 		case check:
 			plan := r.plan(p)
-			r.checkOne(ctx, p, plan, nil, plan.rules)
+			r.checkOne(ctx, p, plan, nil, plan.at(time.Now()))
 		case err == nil && r.revives(p):
 			r.resolve(ctx, p, notRunning(p))
 		}
@@ -266,6 +275,8 @@ func (r *runner) passOn(ctx context.Context, group string) {
 func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decision, free func()) {
 	rec := record.Record{Kind: record.Restart, Process: p.Namespec(), PID: p.PID, Check: c.check, Reason: c.reason}
 	plan := r.plan(p)
+	r.begun.Store(rec.Process, plan)
+	defer r.begun.Delete(rec.Process)
 	wanted := r.wanted(p, c, d)
 	if d.trial {
 		rec.Why = "a trial"
@@ -315,7 +326,7 @@ func (r *runner) tellTrial(group, namespec string, end trialEnd) {
 // freeLate gives back the place of a process that has been acted on for too long, and
 // makes room for another trial.
 func (r *runner) freeLate(ctx context.Context, rec record.Record, free func()) {
-	plan := r.plans().of(rec.Process)
+	plan := r.acted(rec.Process)
 	if !r.verifies(rec.Process) || ctx.Err() != nil {
 		return
 	}
@@ -342,7 +353,7 @@ func (r *runner) carryOut(ctx context.Context, p supervisor.Process, rec record.
 		return false, err
 	}
 	begun := time.Now()
-	policy, action := r.plan(p).policy, r.plan(p).rule(rec.Check).Action
+	policy, action := r.acted(rec.Process).policy, r.acted(rec.Process).rule(rec.Check).Action
 	plan := supervisor.Plan{Tell: func(s supervisor.Step) {
 		if s.Name == supervisor.StepStopping {
 			begun = time.Now() // what came before that took nothing from anybody
@@ -420,7 +431,7 @@ func (r *runner) halt(ctx context.Context, restarter *supervisor.Restarter, p su
 		halting.Action = record.Halting
 		r.tellWithEvidence(halting)
 	}}
-	if r.plan(p).policy.Evidence.wanted() {
+	if r.acted(rec.Process).policy.Evidence.wanted() {
 		plan.Before = func(ctx context.Context) error {
 			r.collect(ctx, p, rec)
 			return nil
@@ -477,7 +488,7 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 // verifies reports whether a restart has a conclusion: that the process works again
 // is to be seen, and the hook for that to be run.
 func (r *runner) verifies(namespec string) bool {
-	policy := r.plans().of(namespec).policy
+	policy := r.acted(namespec).policy
 	return policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
 }
 
@@ -578,7 +589,7 @@ func (r *runner) verify(ctx context.Context, p supervisor.Process, cause string)
 	if p.PID == 0 {
 		return &supervisor.ChangedError{Now: p}
 	}
-	deadline := time.Now().Add(r.plan(p).startPeriod + verifyTime)
+	deadline := time.Now().Add(r.acted(p.Namespec()).startPeriod + verifyTime)
 	for pause := verifyMin; ; pause = min(2*pause, verifyMax) {
 		if doubt = r.succeedsInTime(ctx, p, cause); doubt == nil || ctx.Err() != nil {
 			return doubt
@@ -630,17 +641,24 @@ func (r *runner) succeeds(ctx context.Context, p supervisor.Process, cause strin
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for _, rule := range r.plan(p).rules {
+	for _, rule := range r.acted(p.Namespec()).rules {
 		if rule.Action.Kind == ActionAlert && rule.Name != cause {
 			continue // no restart was to help against that
+		}
+		if rule.rests(time.Now()) {
+			if rule.Name == cause {
+				return fmt.Errorf("%s is not checked at this time", rule.Name)
+			}
+			continue
 		}
 		begun := time.Now()
 		result := r.look(ctx, rule.Check, p)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r.note(p, rule.Name, result, time.Since(begun), false)
-		later := errors.Is(result.Err, checks.ErrNotYet) || errors.Is(result.Err, checks.ErrPending)
+		r.note(p, rule, result, time.Since(begun), false)
+		notYet := errors.Is(result.Err, checks.ErrLookAgain) // another look will tell
+		later := notYet && rule.Name != cause || errors.Is(result.Err, checks.ErrPending)
 		if result.Status == checks.Unhealthy && !later || result.Status == checks.Unknown && !later && rule.Name == cause {
 			return fmt.Errorf("%s: %s", rule.Name, why(result))
 		}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
@@ -28,7 +30,7 @@ func (r *runner) serveControl(ctx context.Context) {
 		sum := sha256.Sum256([]byte(name))
 		name = fmt.Sprintf("%x", sum[:8])
 	}
-	if err := control.Serve(ctx, r.restarter.File(name, control.Suffix), r.answer); err != nil {
+	if err := control.Serve(ctx, r.restarter.File(name, control.Suffix), r.answer); err != nil && ctx.Err() == nil {
 		r.Log.Warn(fmt.Sprintf("supervisor_checks cannot speak to this listener: %v", err))
 	}
 }
@@ -46,10 +48,10 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	case control.Explain:
 	case control.Reload:
 		r.mu.Unlock()
-		err = r.reload()
+		err = r.reloadOrTell()
 		r.mu.Lock()
 		if err == nil && trouble == nil {
-			chosen = r.plans().choose(chosen.all, r.programs, r.self)
+			chosen = r.plans().choose(chosen.all, chosen.programs, r.self)
 		}
 	case control.Pause, control.Resume, control.Reset:
 		if trouble == nil && !slices.ContainsFunc(chosen.watched, func(p supervisor.Process) bool { return concerns(request, p) }) {
@@ -92,6 +94,8 @@ func (r *runner) reload() error {
 	if r.Reload == nil {
 		return control.ErrNoFile
 	}
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
 	watches, err := r.Reload()
 	if err != nil {
 		return err
@@ -105,15 +109,60 @@ func (r *runner) reload() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.planned.Store(plans)
-	r.engine.replan()
-	for f := range r.findings {
-		if !plans.of(f.namespec).has(f.check) {
-			delete(r.findings, f)
+	before := r.plans()
+	findings := make(map[finding]*verdict)
+	for namespec := range r.found() {
+		plan, earlier := plans.of(namespec), before.of(namespec)
+		for _, rule := range plan.rules {
+			if known := r.findings[finding{namespec, plan.same(rule, earlier)}]; known != nil {
+				findings[finding{namespec, rule.Name}] = known
+			}
 		}
 	}
-	r.Log.Warn(fmt.Sprintf("reloaded: watches %s (%s); %s", plans, strings.Join(plans.names(), ", "), plans.describe()))
+	r.findings = findings
+	r.planned.Store(plans)
+	r.engine.replan()
+	r.arm(r.working)
+	r.Log.Info(fmt.Sprintf("reloaded: watches %s (%s); %s", plans, strings.Join(plans.names(), ", "), plans.describe()))
 	return nil
+}
+
+// reloadOrTell reloads, and tells why it has not if it cannot.
+func (r *runner) reloadOrTell() error {
+	err := r.reload()
+	if err != nil && err != control.ErrNoFile {
+		r.Log.Error("not reloaded, all goes on as it was")
+		for line := range strings.Lines(err.Error()) {
+			r.Log.Error(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return err
+}
+
+// found returns the namespecs of all findings. The lock is held.
+func (r *runner) found() map[string]bool {
+	namespecs := make(map[string]bool)
+	for f := range r.findings {
+		namespecs[f.namespec] = true
+	}
+	return namespecs
+}
+
+// reloadOnHUP has the listener reload at each SIGHUP from now on, until ctx is done.
+func (r *runner) reloadOnHUP(ctx context.Context) {
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	r.acting.Go(func() {
+		defer signal.Stop(hups)
+		for {
+			select {
+			case <-hups:
+			case <-ctx.Done():
+				return
+			}
+			r.reloadOrTell()
+		}
+	})
 }
 
 // concerns reports whether a request is about p.
@@ -247,6 +296,12 @@ func (r *runner) explain(now time.Time, p supervisor.Process) control.Process {
 	}
 	e.Backoff, e.LastRestart = s.plan.policy.Backoff.pause(s.level).Seconds(), s.lastAct
 	e.Would = r.would(now, p, s)
+	for _, settings := range s.plan.rules {
+		if settings.rests(now) {
+			e.Resting = append(e.Resting, settings.Name)
+			e.Would += "; " + settings.Name + " is not checked at this time"
+		}
+	}
 	return e
 }
 

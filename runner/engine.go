@@ -134,11 +134,17 @@ func (e *engine) group(name string) *group {
 	return g
 }
 
-// replan says that there are other plans: rules that they do not have are forgotten.
+// replan says that there are other plans: what is known of the rules that they have, too,
+// stays.
 func (e *engine) replan() {
 	for namespec, s := range e.subjects {
-		s.plan = e.plans(namespec)
-		maps.DeleteFunc(s.rules, func(name string, _ *rule) bool { return !s.plan.has(name) })
+		before, rules := s.plan, s.rules
+		s.plan, s.rules = e.plans(namespec), make(map[string]*rule)
+		for _, r := range s.plan.rules {
+			if known := rules[s.plan.same(r, before)]; known != nil {
+				s.rules[r.Name] = known
+			}
+		}
 	}
 }
 

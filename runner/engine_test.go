@@ -14,7 +14,7 @@ import (
 
 // alike are the plans of processes that have one policy, a valid one.
 func alike(policy Policy) func(string) *plan {
-	p := &plan{policy: policy, startPeriod: policy.StartPeriod}
+	p := &plan{wanted: true, policy: policy, startPeriod: policy.StartPeriod}
 	return func(string) *plan { return p }
 }
 

@@ -110,7 +110,7 @@ func (e Evidence) prepare() error {
 
 // collect keeps what there is to be seen of p.
 func (r *runner) collect(ctx context.Context, p supervisor.Process, rec record.Record) {
-	e := r.plan(p).policy.Evidence
+	e := r.acted(p.Namespec()).policy.Evidence
 	parts := map[string]string{"result": fmt.Sprintf("%s %s (pid %d): %s: %s\n", time.Now().UTC().Format(time.RFC3339), rec.Process, rec.PID, rec.Check, rec.Reason)}
 	described := make(chan map[string]string, 1)
 	go func() { described <- proc.Describe(p.PID) }() // which the kernel can hold up
@@ -253,7 +253,7 @@ func escapeGlob(path string) string { return globEscaper.Replace(path) }
 
 // core writes the memory of p to a file, and says in words what came of it.
 func (r *runner) core(ctx context.Context, p supervisor.Process) string {
-	e := r.plan(p).policy.Evidence
+	e := r.acted(p.Namespec()).policy.Evidence
 	path := filepath.Join(e.CoreDir, entryName(p))
 	output, err := command.Command{Args: []string{"gcore", "-o", path, fmt.Sprint(p.PID)}, Timeout: coreTime}.Run(ctx)
 	written := fmt.Sprintf("%s.%d", path, p.PID)

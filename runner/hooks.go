@@ -31,7 +31,7 @@ func (h Hooks) timeout() time.Duration { return cmp.Or(h.Timeout, command.Defaul
 // before does what comes before a restart, under its lock: the hook, which can
 // veto it, and the evidence, which cannot.
 func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Record) error {
-	policy := r.plan(p).policy
+	policy := r.acted(rec.Process).policy
 	if policy.Hooks.BeforeRestart != nil {
 		r.owe(rec.Process, true)
 	}
@@ -63,12 +63,12 @@ func (r *runner) before(ctx context.Context, p supervisor.Process, rec record.Re
 
 // hook runs a hook, if there is one, and tells what came of it.
 func (r *runner) hook(ctx context.Context, name string, rec record.Record) error {
-	hooks := r.plans().of(rec.Process).policy.Hooks
+	hooks := r.acted(rec.Process).policy.Hooks
 	args := map[string][]string{"before-restart": hooks.BeforeRestart, "after-stop": hooks.AfterStop, "after-restart": hooks.AfterRestart}[name]
 	if args == nil {
 		return nil
 	}
-	r.Log.Info(fmt.Sprintf("%s: the hook %s is run: %s", rec.Process, name, foreign.Line(strings.Join(args, " "), lineLength)), "process", rec.Process)
+	r.Log.Info(fmt.Sprintf("%s: the hook %s is run: %s", rec.Process, name, foreign.Line(shown(args), lineLength)), "process", rec.Process)
 	output, err := command.Command{Args: args, Env: r.facts(rec, name), Timeout: hooks.Timeout}.Run(ctx)
 	var exit *command.ExitError
 	vetoed := errors.As(err, &exit) && exit.Status == vetoStatus && name == "before-restart"

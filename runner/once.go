@@ -27,23 +27,25 @@ type Row struct {
 	Result  checks.Result
 	Time    time.Time // when it was known
 	Took    time.Duration
+	Rests   bool // it is not checked at this time: see Rule.NotDuring
 
 	check checks.Check
 }
 
 // Status is the worst of the report: unhealthy beats unknown beats healthy. A
-// process that does not run is unknown, unless it is STOPPED, as is a name that
-// matches nothing.
+// process that does not run is unknown, unless it is STOPPED, as somebody wanted it, or
+// FATAL, which is unhealthy. So is a name that matches nothing. What rests says nothing.
 func (r Report) Status() checks.Status {
 	status := checks.Healthy
 	if len(r.Unmatched) > 0 || len(r.Rows) == 0 {
 		status = checks.Unknown
 	}
 	for _, row := range r.Rows {
-		switch row.Result.Status {
-		case checks.Unhealthy:
+		switch {
+		case row.Rests:
+		case row.Result.Status == checks.Unhealthy:
 			return checks.Unhealthy
-		case checks.Unknown:
+		case row.Result.Status == checks.Unknown:
 			status = checks.Unknown
 		}
 	}
@@ -74,15 +76,23 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 			continue
 		}
 		if p.State != supervisor.Running {
-			report.Rows = append(report.Rows, Row{Process: p, Result: checks.Unsure(fmt.Errorf("not checked: it is %v", p.State)), Time: time.Now()})
+			result := checks.Unsure(fmt.Errorf("not checked: it is %v", p.State))
+			if p.State == supervisor.Fatal {
+				result.Status = checks.Unhealthy
+			}
+			report.Rows = append(report.Rows, Row{Process: p, Result: result, Time: time.Now()})
 			continue
 		}
 		for _, rule := range r.plan(p).rules {
+			if rule.rests(time.Now()) {
+				report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, Rests: true, Time: time.Now()})
+				continue
+			}
 			report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, check: rule.Check})
 		}
 	}
 	r.fill(ctx, chosen.watched, report.Rows, func(row Row) bool { return row.check != nil })
-	again := func(row Row) bool { return errors.Is(row.Result.Err, checks.ErrNotYet) }
+	again := func(row Row) bool { return errors.Is(row.Result.Err, checks.ErrLookAgain) }
 	if slices.ContainsFunc(report.Rows, again) {
 		select {
 		case <-time.After(oncePause):
@@ -98,6 +108,7 @@ type Matches struct {
 	Watched   int       // processes
 	LeftOut   []LeftOut // those that are not watched, though nobody asked for that
 	Unmatched []string  // patterns that match nothing
+	Idle      []string  // patterns that leave nothing out
 	Contested []string  // what several Watches say of a process, each otherwise
 }
 
@@ -112,7 +123,7 @@ func Match(ctx context.Context, cfg Config) (Matches, error) {
 	if err != nil {
 		return Matches{}, err
 	}
-	m := Matches{Watched: len(chosen.watched), LeftOut: chosen.left, Unmatched: chosen.unmatched}
+	m := Matches{Watched: len(chosen.watched), LeftOut: chosen.left, Unmatched: chosen.unmatched, Idle: chosen.idle}
 	for _, p := range chosen.watched {
 		if text := r.contested(p); text != "" {
 			m.Contested = append(m.Contested, text)

@@ -191,13 +191,14 @@ type Action struct {
 	Command []string // of ActionExec: a program and its arguments
 }
 
-// String returns it as it is written in options: "signal:USR1".
+// String returns it as it is written in options, "signal:USR1", but of a program no
+// arguments.
 func (a Action) String() string {
 	switch a.Kind {
 	case ActionSignal:
 		return string(a.Kind) + ":" + a.Signal
 	case ActionExec:
-		return string(a.Kind) + ":" + strings.Join(a.Command, " ")
+		return string(a.Kind) + ":" + shown(a.Command)
 	}
 	return string(a.Kind)
 }
@@ -212,7 +213,7 @@ func (a Action) done() string {
 	case ActionSignal:
 		return "sent " + a.Signal
 	case ActionExec:
-		return "given to " + strings.Join(a.Command, " ")
+		return "given to " + shown(a.Command)
 	case ActionShutdown:
 		return "followed by a shutdown"
 	}
@@ -252,16 +253,33 @@ func (e *PolicyError) Error() string { return e.Field + ": " + e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *PolicyError) Unwrap() error { return e.Err }
 
-// describe says in a few words what a valid policy does.
-func (p Policy) describe() string {
-	does := map[ActionKind]string{
-		ActionRestart:  "restarts what fails",
-		ActionAlert:    "alerts of what fails",
-		ActionStop:     "stops what fails",
-		ActionSignal:   "sends " + p.Action.Signal + " to what fails",
-		ActionExec:     "runs " + strings.Join(p.Action.Command, " ") + " about what fails",
-		ActionShutdown: "ends supervisord when something fails",
-	}[p.Action.Kind]
+// shown is what is shown of a program with its arguments: those may be secret.
+func shown(command []string) string {
+	if len(command) > 1 {
+		return command[0] + " …"
+	}
+	return strings.Join(command, "")
+}
+
+// describe says in a few words what a valid action does.
+func (a Action) describe() string {
+	switch a.Kind {
+	case ActionAlert:
+		return "alerts of what fails"
+	case ActionStop:
+		return "stops what fails"
+	case ActionSignal:
+		return "sends " + a.Signal + " to what fails"
+	case ActionExec:
+		return "runs " + shown(a.Command) + " about what fails"
+	case ActionShutdown:
+		return "ends supervisord when something fails"
+	}
+	return "restarts what fails"
+}
+
+// describe says in a few words what else a valid policy is about.
+func (p Policy) describe() (does string) {
 	add := func(given bool, format string, args ...any) {
 		if given {
 			does += ", " + fmt.Sprintf(format, args...)
@@ -278,9 +296,9 @@ func (p Policy) describe() string {
 	for _, state := range p.Revive {
 		add(true, "starts what is %v", state)
 	}
-	add(p.Hooks.BeforeRestart != nil, "before-restart %s", strings.Join(p.Hooks.BeforeRestart, " "))
-	add(p.Hooks.AfterStop != nil, "after-stop %s", strings.Join(p.Hooks.AfterStop, " "))
-	add(p.Hooks.AfterRestart != nil, "after-restart %s", strings.Join(p.Hooks.AfterRestart, " "))
+	add(p.Hooks.BeforeRestart != nil, "before-restart %s", shown(p.Hooks.BeforeRestart))
+	add(p.Hooks.AfterStop != nil, "after-stop %s", shown(p.Hooks.AfterStop))
+	add(p.Hooks.AfterRestart != nil, "after-restart %s", shown(p.Hooks.AfterRestart))
 	add(p.Evidence.Dir != "", "evidence-dir %s", p.Evidence.Dir)
 	add(p.Evidence.Signal != "", "evidence-signal %s", p.Evidence.Signal)
 	add(p.Evidence.CoreDir != "", "core-dir %s", p.Evidence.CoreDir)

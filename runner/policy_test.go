@@ -1178,13 +1178,13 @@ func TestHookIsCutShort(t *testing.T) {
 	var stop context.CancelCauseFunc
 	inBubble(t, fail, web("a"), func(cfg *runner.Config) {
 		cfg.Policy.Hooks.BeforeRestart = hook
-		endDuringHook(cfg, log, "is run: sh -c touch", file, &stop)
+		endDuringHook(cfg, log, "is run: sh …", file, &stop)
 	}, func(b *bench) {
 		b.log, stop = log, b.stop
 		b.tickThenSilence()
 		b.wait(time.Second)
 		b.end()
-		b.wantOnce(`level=INFO msg="web:a: the hook before-restart is run: ` + strings.Join(hook, " ") + `"`)
+		b.wantOnce(`level=INFO msg="web:a: the hook before-restart is run: sh …"`)
 		b.wantOnce(`level=ERROR msg="web:a: the hook before-restart is cut short, as this listener ends"`)
 		b.wantStarts("web:a", 1)
 	})
@@ -1199,7 +1199,7 @@ func TestWhatIsWanted(t *testing.T) {
 	for want, action := range map[string]runner.Action{
 		"not stopped now: no more than 1 of web":         {Kind: runner.ActionStop},
 		"not sent HUP now: the pause after":              {Kind: runner.ActionSignal, Signal: "HUP"},
-		"not given to sleep 0 now: the pause after":      {Kind: runner.ActionExec, Command: []string{"sleep", "0"}},
+		"not given to sleep … now: the pause after":      {Kind: runner.ActionExec, Command: []string{"sleep", "0"}},
 		"not followed by a shutdown now: no more than 1": {Kind: runner.ActionShutdown},
 		"not restarted now: no more than 1 of web":       {},
 	} {

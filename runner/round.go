@@ -233,7 +233,11 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 			delete(r.findings, f)
 		}
 	}
-	plans.keep(func(namespec string) bool { return present[namespec] || r.engine.subjects[namespec] != nil })
+	exists := make(map[string]bool, len(chosen.all))
+	for _, p := range chosen.all {
+		exists[p.Namespec()] = true
+	}
+	plans.keep(func(namespec string) bool { return exists[namespec] || r.engine.subjects[namespec] != nil })
 	for what := range r.trouble {
 		for _, about := range []string{"no restart ", "slow ", "contested "} {
 			if namespec, is := strings.CutPrefix(what, about); is && !present[namespec] {
@@ -257,6 +261,8 @@ func (r *runner) due(namespec string, pid int, plan *plan, own bool) (rules []Ru
 			slack = min(rule.Period/10, time.Second)
 		}
 		switch {
+		case rule.rests(now):
+			r.setAside(namespec, rule.Name)
 		case rule.Period == 0 && own:
 		case rule.Period > 0 && last != nil && last.pid == pid && now.Sub(last.begun) < rule.Period-slack:
 		default:
@@ -264,6 +270,21 @@ func (r *runner) due(namespec string, pid int, plan *plan, own bool) (rules []Ru
 		}
 	}
 	return rules
+}
+
+// setAside forgets what a rule has found that is not checked now. The lock is held.
+func (r *runner) setAside(namespec, check string) {
+	f := finding{namespec, check}
+	last := r.findings[f]
+	if last == nil {
+		return
+	}
+	if last.status != checks.Healthy {
+		r.Log.Info(fmt.Sprintf("%s: %s is not checked at this time: that it was %v is forgotten", namespec, check, last.status), "process", namespec, "check", check)
+	}
+	delete(r.findings, f)
+	delete(r.engine.known(namespec).rules, check)
+	delete(r.trouble, "no restart "+namespec)
 }
 
 // groupRound is what a round finds of a group, for Policy.PanicThreshold.
@@ -362,7 +383,7 @@ func (r *runner) report(g *groupRound, p supervisor.Process, found *cause) []due
 // it, and after that by those that only alert. It returns why; nil for nothing.
 func (r *runner) examine(ctx context.Context, p supervisor.Process, rules []Rule) (found *cause) {
 	for _, rule := range rules {
-		if found != nil && rule.Action.Kind != ActionAlert {
+		if found != nil && rule.Action.Kind != ActionAlert || rule.rests(time.Now()) {
 			continue
 		}
 		begun := time.Now()
@@ -370,10 +391,10 @@ func (r *runner) examine(ctx context.Context, p supervisor.Process, rules []Rule
 		if ctx.Err() != nil {
 			return nil // cut short: whatever it says is not about the process
 		}
-		j := r.note(p, rule.Name, result, time.Since(begun), true)
+		j := r.note(p, rule, result, time.Since(begun), true)
 		switch {
 		case !j.due:
-		case rule.Action.Kind == ActionAlert:
+		case r.plan(p).rule(rule.Name).Action.Kind == ActionAlert: // by now
 			r.alert(p, cause{rule.Name, why(result)})
 		default:
 			found = &cause{rule.Name, why(result)}
@@ -414,7 +435,8 @@ func why(result checks.Result) string {
 // note records a result and, where the status is another than before, or how far
 // its thresholds are, that. It returns what the result comes to, for which failures
 // may not count.
-func (r *runner) note(p supervisor.Process, check string, result checks.Result, took time.Duration, failuresCount bool) (j judgement) {
+func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result, took time.Duration, failuresCount bool) (j judgement) {
+	check := settings.Name
 	rec := record.Record{
 		Kind:    record.CheckResult,
 		Process: p.Namespec(),
@@ -430,6 +452,9 @@ func (r *runner) note(p supervisor.Process, check string, result checks.Result, 
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if plan := r.plan(p); !plan.named(check) || !plan.rule(check).is(settings) { // any more, since a reload
+		return j
+	}
 	r.tellLocked(rec)
 	if errors.Is(result.Err, checks.ErrNotYet) {
 		return j // which is no news

@@ -65,7 +65,8 @@ type Config struct {
 	DryRun bool
 
 	// Reload, if set, gives other Watches in place of those that there are, when
-	// somebody asks the listener for that (supervisor_checks reload). What is
+	// somebody asks the listener for that (supervisor_checks reload) and at SIGHUP,
+	// which then does not end a listener that is a program of its own. What is
 	// counted stays. Its error is for a person, and then all stays as it is.
 	Reload func() ([]Watch, error)
 
@@ -106,6 +107,8 @@ type runner struct {
 	planned    atomic.Pointer[plans]
 	self       string // our own namespec, or ""
 	started    time.Time
+	reloading  sync.Mutex
+	begun      sync.Map        // *plan of each process that is being acted on
 	toldFolder bool            // StateDir was given
 	working    context.Context // until the end
 	onStdio    bool            // it is a program of its own, not a part of another
@@ -131,6 +134,7 @@ type runner struct {
 	findings  map[finding]*verdict        // newest, by process and check
 	saved     bool                        // there is a file of what is counted
 	next      *time.Timer                 // of the rounds between two ticks
+	tickEnd   time.Time                   // when the next tick is due
 	ending    bool                        // nothing more is begun
 	listing   bool                        // a round waits for supervisord
 	ticked    bool                        // and a tick came meanwhile
@@ -211,7 +215,7 @@ func newRunner(cfg Config) (*runner, error) {
 }
 
 // Run is an event listener until supervisord closes its input, a signal that
-// asks for its end comes (TERM, INT, HUP, QUIT or USR1), or ctx is done; it
+// asks for its end comes (TERM, INT, QUIT, USR1 or, without Reload, HUP), or ctx is done; it
 // returns nil then. By that time checks have been cut short without
 // consequence, and each process that was stopped for a restart has been started
 // or is left to the next listener: after one second at the latest, or eight when
@@ -246,7 +250,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if r.onStdio {
 		var stop func()
-		ctx, stop = signals(ctx)
+		ctx, stop = signals(ctx, r.Reload == nil)
 		defer stop()
 	}
 	log := newLogHandler(r.Log.Handler())
@@ -282,10 +286,15 @@ func ticks(ctx context.Context, period time.Duration) *io.PipeReader {
 	return in
 }
 
-// signals returns a context that ends with a signal that asks for our end. One
-// that comes after that ends the program at once; the journal outlives it.
-func signals(ctx context.Context) (context.Context, func()) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+// signals returns a context that ends with a signal that asks for our end, of which
+// SIGHUP may be one. One that comes after that ends the program at once; the journal
+// outlives it.
+func signals(ctx context.Context, hup bool) (context.Context, func()) {
+	ends := []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1}
+	if hup {
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, ends...)
 	context.AfterFunc(ctx, stop)
 	// A log that nobody reads any more must not end a restart: caught, SIGPIPE
 	// is an error of write, and programs that we start get it as ever.
@@ -301,6 +310,9 @@ func (r *runner) run(ctx context.Context) error {
 	defer stop(nil)
 	r.working, r.started = working, time.Now()
 	r.introduce()
+	if r.onStdio && r.Reload != nil {
+		r.reloadOnHUP(working)
+	}
 	r.acting.Go(func() { r.contact(working) })
 
 	l := listener.New(listener.Config{In: r.Stdin, Out: r.Stdout, Skipped: func(e listener.Event, reason string) {
@@ -336,25 +348,27 @@ func (r *runner) run(ctx context.Context) error {
 // Period is shorter than that of the ticks.
 func (r *runner) between(ctx context.Context, tick time.Duration) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tickEnd = time.Now().Add(tick)
+	r.arm(ctx)
+}
+
+// arm sets the timer for the next round of our own, if there is to be one before the next
+// tick. The lock is held.
+func (r *runner) arm(ctx context.Context) {
 	if r.next != nil {
 		r.next.Stop()
 	}
-	r.mu.Unlock()
-	end := time.Now().Add(tick)
-	var again func()
-	again = func() {
-		period := r.plans().shortest()
+	period := r.plans().shortest()
+	if period == 0 || r.ending || time.Now().Add(period+period/2).After(r.tickEnd) { // the tick itself is about to come
+		return
+	}
+	r.next = time.AfterFunc(period, func() {
+		r.round(ctx, true)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if period == 0 || r.ending || time.Now().Add(period+period/2).After(end) { // the tick itself is about to come
-			return
-		}
-		r.next = time.AfterFunc(period, func() {
-			r.round(ctx, true)
-			again()
-		})
-	}
-	again()
+		r.arm(ctx)
+	})
 }
 
 // introduce says what is going to happen.

@@ -26,9 +26,11 @@ func groupPatterns(groups []string) (patterns []string, err error) {
 // and those that are left out, with the reason.
 type selection struct {
 	all       []supervisor.Process // as far as they are known
+	programs  []supervisor.Program // those of them whose configuration was needed
 	watched   []supervisor.Process
 	left      []LeftOut
 	unmatched []string // selectors that match nothing
+	idle      []string // those that leave nothing out
 }
 
 // LeftOut is a process that is not watched though nobody asked for that.
@@ -40,30 +42,23 @@ type LeftOut struct {
 // choose selects from processes. What no pattern names is left out where it is an
 // event listener, as far as that can be told by its configuration.
 func (p *plans) choose(processes []supervisor.Process, programs []supervisor.Program, self string) selection {
-	chosen := selection{all: processes}
+	chosen := selection{all: processes, programs: programs}
 	listeners := findListeners(programs)
 	matched := make(map[string]bool)
 	for _, process := range processes {
-		wanted, named := false, false
-		for _, w := range p.watches {
-			picked := w.picks(process)
-			wanted = wanted || picked
-			for _, pattern := range w.patterns {
-				if pattern.matches(process) {
-					matched[pattern.text] = true
-					named = named || picked && !pattern.excludes && !pattern.open()
-				}
-			}
+		plan := p.of(process.Namespec())
+		for _, text := range plan.matched {
+			matched[text] = true
 		}
 		reason := ""
-		if !named {
+		if !plan.byName {
 			reason = listeners[process.Namespec()]
 		}
 		if process.Namespec() == self || process.PID == os.Getpid() {
 			reason = "that is this listener itself"
 		}
 		switch {
-		case !wanted:
+		case !plan.wanted:
 		case reason != "":
 			chosen.left = append(chosen.left, LeftOut{process, reason})
 		default:
@@ -72,7 +67,11 @@ func (p *plans) choose(processes []supervisor.Process, programs []supervisor.Pro
 	}
 	for _, w := range p.watches {
 		for _, pattern := range w.patterns {
-			if !matched[pattern.text] && !pattern.excludes {
+			switch {
+			case matched[pattern.text]:
+			case pattern.excludes:
+				chosen.idle = append(chosen.idle, pattern.text)
+			default:
 				chosen.unmatched = append(chosen.unmatched, pattern.text)
 			}
 		}

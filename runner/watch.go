@@ -33,7 +33,8 @@ type Watch struct {
 	Policy Policy
 
 	// Decided names the fields of Policy that are meant, and not only left as they
-	// are: "RestartLimit". The first Watch that has decided one counts for that.
+	// are: "RestartLimit", "Hooks.AfterStop". The first Watch that has decided one
+	// counts for that.
 	Decided []string
 }
 
@@ -53,6 +54,15 @@ type Rule struct {
 	// Period is how often it is checked. 0 means at each tick; a shorter one than
 	// that of the ticks makes rounds between them.
 	Period time.Duration
+
+	// Identity is the same where Config.Reload gives another Check that does the same:
+	// what is counted goes on then. "" means that only this Check is the same, or, of
+	// one that Go cannot compare, one of its name.
+	Identity string
+
+	// NotDuring, if set, reports whether it is not checked at a time. What it has
+	// found before is forgotten then.
+	NotDuring func(time.Time) bool
 }
 
 // LeastPeriod is the shortest Period of a Rule.
@@ -86,10 +96,15 @@ type watch struct {
 }
 
 func newWatch(w Watch) (*watch, error) {
+	timeout := w.Policy.Hooks.Timeout
+	if slices.Contains(w.Decided, "Hooks.Timeout") || slices.ContainsFunc(w.Rules, func(r Rule) bool { return r.Action.Kind == ActionExec }) {
+		w.Policy.Hooks.Timeout = min(timeout, 0) // it is of use without hooks of its own, too
+	}
 	policy, err := w.Policy.validate()
 	if err != nil {
 		return nil, err
 	}
+	policy.Hooks.Timeout = timeout
 	patterns, err := parsePatterns(w.Processes)
 	if err != nil {
 		return nil, err
@@ -107,18 +122,23 @@ func newWatch(w Watch) (*watch, error) {
 	return valid, nil
 }
 
-// picks reports whether p is one of the processes.
-func (w *watch) picks(p supervisor.Process) bool {
-	picked := len(w.patterns) == 0
+// picks reports whether p is one of the processes, and whether a pattern names it or
+// its group. It returns the patterns that match it.
+func (w *watch) picks(p supervisor.Process) (picked, named bool, matched []string) {
+	picked = len(w.patterns) == 0
+	excluded := false
 	for _, pattern := range w.patterns {
-		if pattern.matches(p) {
-			if pattern.excludes {
-				return false
-			}
-			picked = true
+		if !pattern.matches(p) {
+			continue
+		}
+		matched = append(matched, pattern.text)
+		if pattern.excludes {
+			excluded = true
+		} else {
+			picked, named = true, named || !pattern.open()
 		}
 	}
-	return picked
+	return picked && !excluded, named && !excluded, matched
 }
 
 // String says in words what is watched.
@@ -138,7 +158,10 @@ type plan struct {
 	policy      Policy
 	rules       []Rule
 	startPeriod time.Duration // the longest of the rules
-	always      bool          // no rule has a Period
+	always      bool          // each rule is checked at every tick
+	wanted      bool          // it is to be watched
+	byName      bool          // by a pattern that names it or its group
+	matched     []string      // patterns that match it
 	contested   []string      // fields of its policy that several Watches have decided, each otherwise
 }
 
@@ -146,8 +169,61 @@ func (p *plan) named(name string) bool {
 	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Name == name })
 }
 
-// has reports whether there is a rule of a name. A plan without any is about all.
-func (p *plan) has(name string) bool { return len(p.rules) == 0 || p.named(name) }
+// has reports whether there is a rule of a name. A plan without any is about all, unless
+// it is that of what is not to be watched.
+func (p *plan) has(name string) bool { return len(p.rules) == 0 && p.wanted || p.named(name) }
+
+// same returns the name that a rule of p has in an earlier plan; "" for none.
+func (p *plan) same(rule Rule, before *plan) string {
+	nth := 0 // of those that are the same
+	for _, r := range p.rules {
+		if r.Name == rule.Name {
+			break
+		}
+		if r.is(rule) {
+			nth++
+		}
+	}
+	for _, r := range before.rules {
+		if r.is(rule) {
+			if nth == 0 {
+				return r.Name
+			}
+			nth--
+		}
+	}
+	return ""
+}
+
+// is reports whether a rule checks what another one does.
+func (r Rule) is(other Rule) bool {
+	t := reflect.TypeOf(r.Check)
+	switch {
+	case r.Identity != "" || other.Identity != "":
+		return r.Identity == other.Identity
+	case t != reflect.TypeOf(other.Check):
+		return false
+	case t.Comparable():
+		return r.Check == other.Check
+	}
+	return r.Name == other.Name
+}
+
+// at returns the rules that are checked at a time.
+func (p *plan) at(now time.Time) (rules []Rule) {
+	if p.always {
+		return p.rules
+	}
+	for _, r := range p.rules {
+		if !r.rests(now) {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// rests reports whether a rule is not checked at a time.
+func (r Rule) rests(now time.Time) bool { return r.NotDuring != nil && r.NotDuring(now) }
 
 // rule returns the rule of a name. One that there is none of is as the policy says.
 func (p *plan) rule(name string) Rule {
@@ -196,23 +272,23 @@ func (p *plans) of(namespec string) *plan {
 	process.Group, process.Name = supervisor.SplitNamespec(namespec)
 	made := new(plan)
 	decided := make(map[string]bool)
-	found := false
 	for _, w := range p.watches {
-		if !w.picks(process) {
+		picked, named, matched := w.picks(process)
+		made.byName, made.matched = made.byName || named, append(made.matched, matched...)
+		if !picked {
 			continue
 		}
-		if !found {
-			made.policy, found = w.policy, true
+		if !made.wanted {
+			made.policy, made.wanted = w.policy, true
 		}
 		for _, field := range w.decided {
-			mine := reflect.ValueOf(&made.policy).Elem().FieldByName(field)
-			theirs := reflect.ValueOf(w.policy).FieldByName(field)
+			mine, theirs := made.policy.field(field), w.policy.field(field)
 			switch {
 			case !decided[field]:
 				mine.Set(theirs)
 				decided[field] = true
 			case !reflect.DeepEqual(mine.Interface(), theirs.Interface()):
-				made.contested = append(made.contested, field)
+				made.contested = append(made.contested, strings.TrimPrefix(strings.Replace(field, "Hooks.Timeout", "HookTimeout", 1), "Hooks."))
 			}
 		}
 		for _, r := range w.rules {
@@ -223,12 +299,21 @@ func (p *plans) of(namespec string) *plan {
 			made.startPeriod = max(made.startPeriod, r.StartPeriod)
 		}
 	}
-	made.always = !slices.ContainsFunc(made.rules, func(r Rule) bool { return r.Period > 0 })
-	if !found {
+	made.always = !slices.ContainsFunc(made.rules, func(r Rule) bool { return r.Period > 0 || r.NotDuring != nil })
+	if !made.wanted {
 		made.policy, _ = Policy{}.validate() // it was watched once
 	}
 	p.known.Store(namespec, made)
 	return made
+}
+
+// field returns what has a name of Watch.Decided.
+func (p *Policy) field(name string) reflect.Value {
+	v := reflect.ValueOf(p).Elem()
+	for part := range strings.SplitSeq(name, ".") {
+		v = v.FieldByName(part)
+	}
+	return v
 }
 
 // keep forgets the plans of processes that are not to be kept, until they are needed.
@@ -308,7 +393,13 @@ func (p *plans) names() (names []string) {
 func (p *plans) describe() string {
 	var texts []string
 	for _, w := range p.watches {
-		if text := w.policy.describe(); !slices.Contains(texts, text) {
+		var does []string
+		for _, r := range w.rules {
+			if text := r.Action.describe(); !slices.Contains(does, text) {
+				does = append(does, text)
+			}
+		}
+		if text := strings.Join(does, " and ") + w.policy.describe(); !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}

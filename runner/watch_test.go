@@ -200,6 +200,40 @@ func TestContested(t *testing.T) {
 	})
 }
 
+// TestHooksOfTwoWatches adds up the hooks of two, and tells of one that both have.
+func TestHooksOfTwoWatches(t *testing.T) {
+	inBubble(t, pass, web("a"), nil, func(b *bench) {
+		match := func(first, second runner.Watch) []string {
+			for _, w := range []*runner.Watch{&first, &second} {
+				w.Processes, w.Rules = []string{"web:*"}, []runner.Rule{{Check: checkFunc(pass)}}
+			}
+			m, err := runner.Match(b.t.Context(), runner.Config{Server: b.Config(), Watches: []runner.Watch{first, second}})
+			if err != nil {
+				b.t.Error(err)
+			}
+			return m.Contested
+		}
+		before := runner.Watch{Policy: runner.Policy{Hooks: runner.Hooks{BeforeRestart: []string{"true"}}}, Decided: []string{"Hooks.BeforeRestart"}}
+		after := runner.Watch{Policy: runner.Policy{Hooks: runner.Hooks{AfterStop: []string{"true"}}}, Decided: []string{"Hooks.AfterStop"}}
+		timeout := runner.Watch{Policy: runner.Policy{Hooks: runner.Hooks{Timeout: time.Second}}, Decided: []string{"Hooks.Timeout"}}
+		for _, second := range []runner.Watch{after, timeout, before} {
+			if got := match(before, second); got != nil {
+				b.t.Errorf("%q", got)
+			}
+		}
+		other := timeout
+		other.Policy.Hooks.Timeout = time.Minute
+		if got, want := match(timeout, other), "two entries match web:a and each has another hook_timeout: that of the first one counts"; !slices.Equal(got, []string{want}) {
+			b.t.Errorf("%q", got)
+		}
+		other = before
+		other.Policy.Hooks.BeforeRestart = []string{"false"}
+		if got, want := match(before, other), "two entries match web:a and each has another before_restart: that of the first one counts"; !slices.Equal(got, []string{want}) {
+			b.t.Errorf("%q", got)
+		}
+	})
+}
+
 // TestListenersAreNotMeant by a * in place of a group.
 func TestListenersAreNotMeant(t *testing.T) {
 	programs := append(web("a"), supervisortest.Program{Group: "lis", Name: "lis", Command: "/bin/supervisor_http_check"})
@@ -273,6 +307,94 @@ func TestNamesThatAreTaken(t *testing.T) {
 		b.tick()
 		for _, name := range []string{"http", "http 2", "http 3"} {
 			b.wantOnce("ALERT (pid 1001): " + name + ": ")
+		}
+	})
+}
+
+// TestNotDuring leaves a rule out for some time: it is not looked at, nothing is done
+// about what it has found before, and its failures are counted from the beginning after
+// that.
+func TestNotDuring(t *testing.T) {
+	var asked []time.Duration
+	var from, to time.Duration
+	var watches []runner.Watch
+	begun := time.Now()
+	night := named{"night", func(context.Context, supervisor.Process) checks.Result {
+		asked = append(asked, time.Since(begun))
+		return checks.Fail(errors.New("it is broken"))
+	}}
+	inBubble(t, pass, web("a"), func(c *runner.Config) {
+		begun, from, to = time.Now(), 12*time.Second, 41*time.Second
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{{Processes: []string{"web:*"}, Rules: []runner.Rule{
+			{Check: night, FailureThreshold: runner.Threshold{Failures: 4}, NotDuring: func(now time.Time) bool {
+				since := now.Sub(begun)
+				return since >= from && since < to
+			}},
+			{Check: named{"day", pass}},
+		}}}
+		watches = c.Watches
+	}, func(b *bench) {
+		b.ticks(30 * time.Second)
+		b.wantLog("web:a: night is not checked at this time: that it was unhealthy is forgotten")
+		if n := len(asked); n != 3 {
+			b.t.Errorf("asked %d times before and while it is left out: %v", n, asked)
+		}
+		if report, err := runner.Once(b.t.Context(), runner.Config{Server: b.Config(), Watches: watches}); err != nil || len(report.Rows) != 2 || !report.Rows[0].Rests || report.Rows[1].Rests || report.Status() != checks.Healthy {
+			b.t.Errorf("Once: %+v, error %v", report, err)
+		}
+		b.wantStarts("web:a", 1)
+		b.ticks(25 * time.Second)
+		b.wantStarts("web:a", 1)
+		b.ticks(10 * time.Second)
+		b.wantStarts("web:a", 2) // after four more
+	})
+}
+
+func TestCovers(t *testing.T) {
+	for _, tt := range []struct {
+		wide, narrow string
+		want         bool
+	}{
+		{"*", "web:a", true},
+		{"*", "web:*", true},
+		{"*", "*:a", true},
+		{"*", "web", true},
+		{"web:*", "*", false},
+		{"web:*", "web:a", true},
+		{"web:*", "web:", true},
+		{"web:*", "web", true},
+		{"web:*", "we?:a", false},
+		{"we?:*", "web:a*", true},
+		{"we?:*", "we*:a", false},
+		{"we*:*", "we?:a", true},
+		{"web:a?", "web:a*", false},
+		{"web:a*", "web:a?", true},
+		{"web:a*", "web:a", true},
+		{"web:a.c", "web:abc", false},
+		{"web", "web:web", true},
+		{"web:web", "web", true},
+		{"w*", "w?", true},
+		{"w*", "web:web", true},
+		{"w*", "web:w*", false},
+		{"w*", "w*", true},
+		{"!web:*", "!web:a", true},
+		{"a:b:c", "a:b", false},
+		{"*", "", false},
+	} {
+		if got := runner.Covers(tt.wide, tt.narrow); got != tt.want {
+			t.Errorf("%q covers %q: %v", tt.wide, tt.narrow, got)
+		}
+	}
+}
+
+// TestExcludesNothing names patterns that leave nothing out.
+func TestExcludesNothing(t *testing.T) {
+	inBubble(t, pass, web("a", "canary"), nil, func(b *bench) {
+		m, err := runner.Match(b.t.Context(), runner.Config{Server: b.Config(),
+			Watches: []runner.Watch{{Processes: []string{"web:*", "!web:cannary"}, Rules: []runner.Rule{{Check: checkFunc(pass)}}}}})
+		if err != nil || len(m.Idle) != 1 {
+			b.t.Errorf("unmatched %q, error %v: web:canary is watched and restarted", m.Unmatched, err)
 		}
 	})
 }

@@ -60,6 +60,8 @@ type info struct {
 	State       int    `xmlrpc:"state"`
 	PID         int    `xmlrpc:"pid"`
 	Description string `xmlrpc:"description"`
+	StdoutLog   string `xmlrpc:"stdout_logfile"`
+	StderrLog   string `xmlrpc:"stderr_logfile"`
 }
 
 func (i info) process() Process {
@@ -72,6 +74,8 @@ func (i info) process() Process {
 		Stopped:     instant(i.Stop),
 		Now:         instant(i.Now),
 		Description: i.Description,
+		StdoutLog:   i.StdoutLog,
+		StderrLog:   i.StderrLog,
 	}
 	if p.PID != 0 && !p.Started.IsZero() {
 		p.Uptime = max(0, p.Now.Sub(p.Started))

@@ -55,6 +55,11 @@ type Process struct {
 	Uptime      time.Duration // now - Started by supervisord's clock; 0 when not running
 	Now         time.Time     // supervisord's clock when it answered, in whole seconds
 	Description string        // supervisord's own words: "pid 34, uptime 0:01:02", "Exited too quickly"
+
+	// StdoutLog and StderrLog are the files that supervisord writes its output to,
+	// as supervisord names them: "" where there is none, and stderr's, too, where it
+	// goes to that of stdout. The Go supervisord has other words here, such as AUTO.
+	StdoutLog, StderrLog string
 }
 
 // Namespec returns the name that supervisorctl uses: "group:name", or just

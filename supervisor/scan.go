@@ -77,7 +77,7 @@ func (s *scanner) info() (i info, ok bool) {
 	if !s.tags("<struct>") {
 		return i, false
 	}
-	var had [8]bool // of those that are needed: kolo/xmlrpc may keep the first of two
+	var had [10]bool // of those that are needed: kolo/xmlrpc may keep the first of two
 	once := func(member int) bool {
 		twice := had[member]
 		had[member] = true
@@ -113,6 +113,10 @@ func (s *scanner) info() (i info, ok bool) {
 			var n int64
 			ok = once(7) && s.int(&n)
 			i.PID = int(n)
+		case "stdout_logfile":
+			ok = once(8) && s.string(&i.StdoutLog)
+		case "stderr_logfile":
+			ok = once(9) && s.string(&i.StderrLog)
 		default:
 			ok = s.string(nil) || s.int(nil)
 		}

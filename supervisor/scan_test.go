@@ -60,6 +60,11 @@ func TestScanOfWhatSupervisordsWrite(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-kolo/xmlrpc +scanned)\n%s", diff)
 		}
+		for _, i := range got {
+			if p := i.process(); p.StdoutLog == "" || p.StdoutLog != i.StdoutLog || p.StderrLog == "" || p.StderrLog != i.StderrLog {
+				t.Errorf("%+v is made of %+v", p, i)
+			}
+		}
 	}
 }
 
@@ -99,6 +104,8 @@ func TestScan(t *testing.T) {
 	}{
 		{"members", answerWith(name, member("group", "<string>web</string>"), member("pid", "<int>-34</int>"), member("start", "<int>+5</int>")),
 			[]info{{Name: "a", Group: "web", PID: -34, Start: 5}}},
+		{"logs", answerWith(member("logfile", "<string>/x</string>"), member("stdout_logfile", "<string>/a&amp;b</string>"), member("stderr_logfile", "<string></string>")),
+			[]info{{StdoutLog: "/a&b"}}},
 		{"no member", answerWith(), []info{{}}},
 		{"unknown members", answerWith(member("node", "<string>vm</string>"), member("exitstatus", "<int>1</int>"), name), []info{{Name: "a"}}},
 		{"entities", answerWith(member("name", "<string>&lt;b&gt;&amp;amp;&quot;&apos;</string>")), []info{{Name: `<b>&amp;"'`}}},
@@ -109,6 +116,7 @@ func TestScan(t *testing.T) {
 		{"space in a string", answerWith(member("name", "<string> a </string>")), []info{{Name: " a "}}},
 
 		{"two of a name", answerWith(name, member("name", "<string></string>")), nil},
+		{"two of a log", answerWith(member("stderr_logfile", "<string>/a</string>"), member("stderr_logfile", "<string>/b</string>")), nil},
 		{"a member without a name", answerWith(member("", "<int>0</int>")), nil},
 		{"nothing", nil, nil},
 		{"an entity that is none", answerWith(member("name", "<string>&nbsp;</string>")), nil},

@@ -14,11 +14,11 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// follow tells what the listeners log, as they log it, until all processes
-// have been noticed and run again.
-func follow(ctx context.Context, dir string, processes []supervisor.Process) error {
+// follow tells what the listeners log in files, as they log it, until all
+// processes have been noticed and run again.
+func follow(ctx context.Context, dir string, names []string, processes []supervisor.Process) error {
 	var logs []*bufio.Reader
-	for _, name := range []string{"http.log", "heartbeat.log"} {
+	for _, name := range names {
 		f, err := os.Open(filepath.Join(dir, name))
 		if err != nil {
 			return err

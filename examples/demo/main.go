@@ -1,9 +1,10 @@
 // Command demo shows the main job: it starts a supervisord with a small web
 // service of three workers, breaks each of them in another way, and tells what
-// two event listeners notice and do about it. `make demo` runs it.
+// two event listeners notice and do about it; and then the same with one listener
+// that does what a file says. `make demo` runs it.
 //
-// It exits with 0 only if all three were noticed and restarted, and leaves
-// nothing behind.
+// It exits with 0 only if all three were noticed and restarted, both times, and
+// leaves nothing behind.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"text/template"
 	"time"
@@ -34,17 +36,69 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not all was seen within %v", limit))
-	err := demo(ctx)
-	cancel()
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "demo: %v\n", cmp.Or(context.Cause(ctx), err))
-		if !errors.Is(context.Cause(ctx), context.Canceled) {
-			fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+	defer stop()
+	for _, f := range []form{listeners, oneListener} {
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not all was seen within %v", limit))
+		if err := demo(ctx, f); err != nil {
+			fmt.Fprintf(os.Stderr, "demo: %v\n", cmp.Or(context.Cause(ctx), err))
+			if !errors.Is(context.Cause(ctx), context.Canceled) {
+				fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+			}
+			os.Exit(1)
 		}
-		os.Exit(1)
+		cancel()
 	}
+}
+
+// form is how the workers are watched.
+type form struct {
+	what string             // it is
+	conf *template.Template // sections of the event listeners
+	file *template.Template // of the one listener
+	logs []string           // that they write
+}
+
+var listeners = form{
+	what: "two event listeners",
+	conf: template.Must(template.New("").Parse(`
+[eventlistener:http]
+command={{.Bin}}/supervisor_http_check -n http -g web -u /ping -p 'web_(\d+)' -t 1 -r 0 --log-format json --state-dir {{.Dir}}/state
+events=TICK_5
+priority=-2
+stdout_logfile=NONE
+stderr_logfile={{.Dir}}/http.log
+
+[eventlistener:heartbeat]
+command={{.Bin}}/supervisor_file_check -n heartbeat -g web -t 4 -d {{.Dir}} --log-format json --state-dir {{.Dir}}/state
+events=TICK_5
+priority=-3
+stdout_logfile=NONE
+stderr_logfile={{.Dir}}/heartbeat.log
+`)),
+	logs: []string{"http.log", "heartbeat.log"},
+}
+
+var oneListener = form{
+	what: "one event listener, which does what a file says and restarts one worker at a time",
+	conf: template.Must(template.New("").Parse(`
+[eventlistener:checks]
+command={{.Bin}}/supervisor_checks run --config {{.Dir}}/checks.yaml --state-dir {{.Dir}}/state
+events=TICK_5
+priority=-2
+stdout_logfile=NONE
+stderr_logfile={{.Dir}}/checks.log
+`)),
+	file: template.Must(template.New("").Parse(`name: checks
+log: {format: json}
+watch:
+  - processes: web:*
+    checks:
+      - http: {port: 'web_(\d+)', url: /ping, timeout: 1s}
+      - file: {max_age: 4s, root: {{.Dir}}}
+    failure_threshold: 1
+    max_unavailable: 1
+`)),
+	logs: []string{"checks.log"},
 }
 
 var config = template.Must(template.New("").Parse(`
@@ -69,22 +123,9 @@ environment=TMPDIR="{{$.Dir}}"
 stdout_logfile=NONE
 stderr_logfile=NONE
 {{end}}
-[eventlistener:http]
-command={{.Bin}}/supervisor_http_check -n http -g web -u /ping -p 'web_(\d+)' -t 1 -r 0 --log-format json --state-dir {{.Dir}}/state
-events=TICK_5
-priority=-2
-stdout_logfile=NONE
-stderr_logfile={{.Dir}}/http.log
-
-[eventlistener:heartbeat]
-command={{.Bin}}/supervisor_file_check -n heartbeat -g web -t 4 -d {{.Dir}} --log-format json --state-dir {{.Dir}}/state
-events=TICK_5
-priority=-3
-stdout_logfile=NONE
-stderr_logfile={{.Dir}}/heartbeat.log
 `))
 
-func demo(ctx context.Context) (err error) {
+func demo(ctx context.Context, f form) (err error) {
 	dir, err := os.MkdirTemp("", "demo-")
 	if err != nil {
 		return err
@@ -102,17 +143,19 @@ func demo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	err = config.Execute(&text, map[string]any{"Dir": dir, "Self": self, "Bin": bin, "Ports": ports})
-	if err != nil {
-		return err
-	}
+	facts := map[string]any{"Dir": dir, "Self": self, "Bin": bin, "Ports": ports}
 	file := filepath.Join(dir, "supervisord.conf")
-	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+	if _, err := write(file, facts, config, f.conf); err != nil {
 		return err
 	}
-
-	say("a supervisord starts, with the workers web_%d, web_%d, web_%d and two event listeners", ports[0], ports[1], ports[2])
+	say("a supervisord starts, with the workers web_%d, web_%d, web_%d and %s", ports[0], ports[1], ports[2], f.what)
+	if f.file != nil {
+		text, err := write(filepath.Join(dir, "checks.yaml"), facts, f.file)
+		if err != nil {
+			return err
+		}
+		fmt.Println("\n    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n")
+	}
 	daemon := exec.Command("supervisord", "-c", file)
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that ^C ends it through us alone
 	if err := daemon.Start(); err != nil {
@@ -145,7 +188,7 @@ func demo(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := follow(ctx, dir, before); err != nil {
+	if err := follow(ctx, dir, f.logs, before); err != nil {
 		return err
 	}
 	for _, p := range before {
@@ -160,6 +203,17 @@ func demo(ctx context.Context) (err error) {
 	}
 	say("all three were noticed and restarted")
 	return nil
+}
+
+// write writes a file of some templates, and returns its text.
+func write(path string, facts any, parts ...*template.Template) (string, error) {
+	var text bytes.Buffer
+	for _, part := range parts {
+		if err := part.Execute(&text, facts); err != nil {
+			return "", err
+		}
+	}
+	return text.String(), os.WriteFile(path, text.Bytes(), 0o600)
 }
 
 func say(format string, args ...any) {

@@ -183,9 +183,15 @@ type daemon struct {
 // pid may be nil.
 func newDaemon(t *testing.T, count int, pid func(i int) int) *daemon {
 	t.Helper()
+	return newDaemonOf(t, count, func(i int) string { return "web_" + strconv.Itoa(i) }, pid)
+}
+
+// newDaemonOf is newDaemon with other names.
+func newDaemonOf(t *testing.T, count int, name func(i int) string, pid func(i int) int) *daemon {
+	t.Helper()
 	var programs []supervisortest.Program
 	for i := range count {
-		p := supervisortest.Program{Group: "web", Name: "web_" + strconv.Itoa(i)}
+		p := supervisortest.Program{Group: "web", Name: name(i)}
 		if pid != nil {
 			p.Spawn = func() int { return pid(i) }
 		}

@@ -24,7 +24,7 @@ import (
 // counted tells when a check has been run for as many processes as there are.
 type counted struct {
 	checks.Check
-	running sync.WaitGroup
+	running *sync.WaitGroup
 }
 
 func (c *counted) Run(ctx context.Context, p supervisor.Process) checks.Result {
@@ -46,15 +46,18 @@ func (c *counted) StartRound(ctx context.Context, watched []supervisor.Process) 
 // round returns what runs a round of a check, from the tick to the end of the
 // last of count runs, and says how long it took.
 func round(t *testing.T, d *daemon, count int, check checks.Check) func() time.Duration {
-	c := &counted{Check: check}
-	stdin, stdout := d.Listener()
+	var running sync.WaitGroup
+	return roundOf(t, d, count, runner.Config{Groups: []string{"web"}, Checks: []checks.Check{&counted{check, &running}}}, &running)
+}
+
+// roundOf is round of a listener that cfg describes, whose checks are counted.
+func roundOf(t *testing.T, d *daemon, count int, cfg runner.Config, running *sync.WaitGroup) func() time.Duration {
+	cfg.Server.URL, cfg.StateDir, cfg.Log = d.url(), t.TempDir()+"/state", slog.New(slog.DiscardHandler)
+	cfg.Stdin, cfg.Stdout = d.Listener()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- runner.Run(ctx, runner.Config{
-			Groups: []string{"web"}, Checks: []checks.Check{c}, Server: supervisor.Config{URL: d.url()},
-			StateDir: t.TempDir() + "/state", Log: slog.New(slog.DiscardHandler), Stdin: stdin, Stdout: stdout,
-		})
+		done <- runner.Run(ctx, cfg)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -63,12 +66,12 @@ func round(t *testing.T, d *daemon, count int, check checks.Check) func() time.D
 		}
 	})
 	return func() time.Duration {
-		c.running.Add(count)
+		running.Add(count)
 		begun := time.Now()
 		if err := d.Tick(time.Minute); err != nil {
 			t.Error(err)
 		}
-		c.running.Wait()
+		running.Wait()
 		return time.Since(begun)
 	}
 }
@@ -155,20 +158,7 @@ func growthOfTrees(f *figures, _ string) {
 func subjects(t *testing.T, count int) []subject {
 	port, _ := web(t, 0)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 15 * time.Second}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
+	tcpPort := accept(t)
 	trees := newTrees(t, count)
 	return []subject{
 		{
@@ -186,11 +176,8 @@ func subjects(t *testing.T, count int) []subject {
 		{
 			name: "TCP",
 			most: 2,
-			make: func(t *testing.T) checks.Check {
-				_, port, _ := net.SplitHostPort(listener.Addr().String())
-				return must(checks.NewTCP(checks.TCPConfig{Port: port}))
-			},
-			look: func(int) { must(net.DialTimeout("tcp", listener.Addr().String(), 15*time.Second)).Close() },
+			make: func(t *testing.T) checks.Check { return must(checks.NewTCP(checks.TCPConfig{Port: tcpPort})) },
+			look: func(int) { must(net.DialTimeout("tcp", "127.0.0.1:"+tcpPort, 15*time.Second)).Close() },
 		},
 		{
 			name: "memory",
@@ -213,6 +200,26 @@ func subjects(t *testing.T, count int) []subject {
 			pid: func(i int) int { return trees[i%count][0] },
 		},
 	}
+}
+
+// accept is a server for TCP checks, until the end of the test. It returns its port.
+func accept(t *testing.T) (port string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	return port
 }
 
 func must[T any](v T, err error) T {

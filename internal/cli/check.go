@@ -18,6 +18,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -30,7 +31,8 @@ that fail. With --once it can be run by hand.
 
 Exit status: 0 when supervisord or a signal ended it, 1 when it cannot go on, 2 when its command line
 or its surroundings are wrong. With --once: 0 all healthy, 1 something unhealthy, 3 something unknown
-or supervisord not reached, 2 as above.`
+or supervisord not reached, 2 as above. With --output nagios: 0 all healthy, 2 something unhealthy, 3
+anything else.`
 
 // listenerSection is an example of such a section.
 const listenerSection = `[eventlistener:%[1]s]
@@ -79,13 +81,13 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 	policyOptions(p.Program, &p.cfg.Policy)
 	p.section("How it runs", func(f *pflag.FlagSet) {
 		f.BoolVar(&p.once, "once", false, "run the check now, print what it finds, restart nothing, and exit")
-		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print, table or json")
+		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print: table, json, yaml or nagios")
 		f.BoolVar(&p.cfg.DryRun, "dry-run", false, "as a listener: say what would be restarted, and do not")
 		f.StringVar(&p.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 		f.StringVar(&p.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug (each result), info, warn or error")
 		f.StringVar(&p.cfg.StateDir, "state-dir", "", "`FOLDER` of the journal of restarts (default $STATE_DIRECTORY; "+
 			"else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
-		words(f, "output", "table", "json")
+		words(f, "output", show.Formats...)
 		words(f, "log-format", "text", "json")
 		words(f, "log-level", "debug", "info", "warn", "error")
 		added(f, "once", "output", "dry-run", "log-format", "log-level", "state-dir")
@@ -113,9 +115,10 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 				return 0, usageError{fmt.Errorf("argument --server-password-file: %w", err)}
 			}
 		}
+		if err := setting.OneOf(p.output, show.Formats...); err != nil {
+			return 0, usageError{fmt.Errorf("argument --output: %w", err)}
+		}
 		switch {
-		case p.output != "table" && p.output != "json":
-			return 0, usageError{fmt.Errorf("argument --output: %q is neither table nor json", p.output)}
 		case p.once:
 			return Once(ctx, p.cfg, p.output, std.out)
 		case p.Flags().Changed("output"):
@@ -254,30 +257,43 @@ func FindServer(cfg *runner.Config) {
 	}
 }
 
-// Once runs the checks now, prints what it finds in a format, table or json, and
-// returns the exit status. The error says why nothing was found.
+// Once runs the checks now, prints what it finds in a format, and returns the exit
+// status. The error says why nothing was found.
 func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
+	page, status, err := Look(ctx, cfg, "pass --server-url unix:///PATH or http://HOST:PORT")
+	if page == nil {
+		return status, err
+	}
+	if err := page.Print(out, output, show.ScreenOf(out)); err != nil {
+		return exitUnknown, fmt.Errorf("print what was found: %w", err)
+	}
+	if output == "nagios" { // which has told of the error
+		return page.Nagios.Exit(), nil
+	}
+	return status, err
+}
+
+// Look runs the checks now, and returns what is to be printed of that, with the
+// exit status. The error says why nothing was found; there is no page if the
+// configuration is refused. how says how to tell where supervisord is.
+func Look(ctx context.Context, cfg runner.Config, how string) (*show.Page, int, error) {
 	FindServer(&cfg)
 	report, err := runner.Once(ctx, cfg)
 	var config *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
-		err = fmt.Errorf("supervisord's address is not known, and there is no %s: pass --server-url unix:///PATH or http://HOST:PORT",
-			strings.Join(sockets, ", no "))
+		err = fmt.Errorf("supervisord's address is not known, and there is no %s: %s",
+			strings.Join(sockets, ", no "), how)
 	case errors.As(err, &config):
-		return exitUsage, err
+		return nil, exitUsage, err
 	}
-	if err := printReport(out, output, report, err); err != nil {
-		return exitUnknown, fmt.Errorf("print what was found: %w", err)
+	status := exitUnknown
+	switch {
+	case err != nil:
+	case report.Status() == checks.Healthy:
+		status = exitOK
+	case report.Status() == checks.Unhealthy:
+		status = exitUnhealthy
 	}
-	if err != nil {
-		return exitUnknown, err
-	}
-	switch report.Status() {
-	case checks.Healthy:
-		return exitOK, nil
-	case checks.Unhealthy:
-		return exitUnhealthy, nil
-	}
-	return exitUnknown, nil
+	return page(report, err), status, err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
@@ -189,7 +190,7 @@ func TestReportIsATable(t *testing.T) {
 		{
 			"nothing",
 			runner.Report{},
-			"PROCESS  CHECK  STATUS  TOOK  WHY\n",
+			"PROCESS  CHECK  STATUS  TOOK  WHY\nno process was checked\n",
 		},
 		{
 			"columns as wide as what they hold",
@@ -201,7 +202,8 @@ func TestReportIsATable(t *testing.T) {
 			"PROCESS        CHECK  STATUS     TOOK  WHY\n" +
 				"web:a          http   healthy    1ms\n" +
 				"web:long_name  http   unhealthy  15s   503 Service Unavailable\n" +
-				"solo           -      unknown    -     not checked: it is FATAL\n",
+				"solo           -      unknown    -     not checked: it is FATAL\n" +
+				"3 processes: 1 unhealthy, 1 unknown, 1 healthy\n",
 		},
 		{
 			"what is not watched, and what is not there",
@@ -211,7 +213,8 @@ func TestReportIsATable(t *testing.T) {
 			},
 			"PROCESS  CHECK  STATUS  TOOK  WHY\n" +
 				"not watched: pool: its command runs x\n" +
-				"no process matches web:*\n",
+				"no process matches web:*\n" +
+				"no process was checked\n",
 		},
 		{
 			"foreign bytes stay in their column",
@@ -223,12 +226,13 @@ func TestReportIsATable(t *testing.T) {
 			"PROCESS       CHECK  STATUS     TOOK  WHY\n" +
 				`a\tb:\x1b[2J  http   unhealthy  0s    "C:\x"\r\nall is well\xff` + "\n" +
 				"not watched: x\\ny:z: r\n" +
-				"no process matches a\\nb\n",
+				"no process matches a\\nb\n" +
+				"1 process: unhealthy\n",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got bytes.Buffer
-			if err := printReport(&got, "table", test.report, nil); err != nil {
+			if err := page(test.report, nil).Print(&got, "table", show.Screen{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got.String()); diff != "" {
@@ -333,7 +337,7 @@ func TestReportIsJSON(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got bytes.Buffer
-			if err := printReport(&got, "json", test.report, nil); err != nil {
+			if err := page(test.report, nil).Print(&got, "json", show.Screen{}); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, got.String()); diff != "" {
@@ -358,13 +362,13 @@ func TestReportIsJSON(t *testing.T) {
 func TestReportThatCannotBePrinted(t *testing.T) {
 	var text bytes.Buffer
 	notANumber := runner.Report{Rows: []runner.Row{{Check: "x", Result: checks.Result{Status: checks.Healthy, Metrics: map[string]float64{"x": math.NaN()}}}}}
-	if err := printReport(&text, "json", notANumber, nil); err == nil || text.Len() > 0 {
+	if err := page(notANumber, nil).Print(&text, "json", show.Screen{}); err == nil || text.Len() > 0 {
 		t.Errorf("a metric that is not a number: error %v, %q", err, text.String())
 	}
 	closed, w := io.Pipe()
 	closed.Close()
-	for _, format := range []string{"table", "json"} {
-		if err := printReport(w, format, runner.Report{}, nil); !errors.Is(err, io.ErrClosedPipe) {
+	for _, format := range show.Formats {
+		if err := page(runner.Report{}, nil).Print(w, format, show.Screen{}); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("as %s to a pipe that nobody reads: %v", format, err)
 		}
 	}

@@ -25,26 +25,26 @@ func parseComposite(document string) ([]checks.Check, error) {
 	if err := json.Unmarshal([]byte(document), new(json.RawMessage)); err != nil {
 		return nil, fmt.Errorf("not valid JSON, in %s: %w", place(document, err), err)
 	}
-	members, err := readObject([]byte(document))
+	members, err := Members([]byte(document))
 	if err != nil {
 		return nil, err
 	}
 	var all []checks.Check
 	for _, m := range members {
-		configure, is := composites[m.name]
+		configure, is := composites[m.Name]
 		if !is {
-			return nil, fmt.Errorf("there is no check %q; there are %s", m.name, names(composites))
+			return nil, fmt.Errorf("there is no check %q; there are %s", m.Name, names(composites))
 		}
-		if string(m.value) == "null" {
+		if string(m.Value) == "null" {
 			continue
 		}
-		c, err := configure().read(m.value)
+		c, err := configure().read(m.Value)
 		var refused *checks.ConfigError
 		if errors.As(err, &refused) {
 			err = compositeError(refused)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.name, err)
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		all = append(all, c)
 	}
@@ -279,23 +279,23 @@ type keys map[string]func(json.RawMessage) error
 // readKeys reads an object that may have those keys and must have the required
 // ones, of which it passes over choices.
 func readKeys(object json.RawMessage, k keys, required []string) error {
-	members, err := readObject(object)
+	members, err := Members(object)
 	if err != nil {
 		return err
 	}
 	given := make(map[string]bool)
 	for _, m := range members {
-		read, is := k[m.name]
+		read, is := k[m.Name]
 		if !is {
-			return fmt.Errorf("there is no key %q; there are %s", m.name, names(k))
+			return fmt.Errorf("there is no key %q; there are %s", m.Name, names(k))
 		}
-		if string(m.value) == "null" {
+		if string(m.Value) == "null" {
 			continue
 		}
-		if err := read(m.value); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if err := read(m.Value); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		given[m.name] = true
+		given[m.Name] = true
 	}
 	for _, name := range required {
 		if _, is := k[name]; is && !given[name] {
@@ -334,7 +334,7 @@ func stringKey(into *string) func(json.RawMessage) error {
 // textKey reads a string, or a number as it is written.
 func textKey(into *string) func(json.RawMessage) error {
 	return func(v json.RawMessage) (err error) {
-		*into, err = scalar(v)
+		*into, err = Scalar(v)
 		return err
 	}
 }
@@ -342,7 +342,7 @@ func textKey(into *string) func(json.RawMessage) error {
 // valueKey reads a string or a number as the option of that type does.
 func valueKey(into interface{ Set(string) error }) func(json.RawMessage) error {
 	return func(v json.RawMessage) error {
-		text, err := scalar(v)
+		text, err := Scalar(v)
 		if err != nil {
 			return err
 		}
@@ -364,7 +364,7 @@ func limitKey(into *limit) func(json.RawMessage) error { return fractionKey(into
 // fractions only with one.
 func fractionKey(into interface{ Set(string) error }, unit string) func(json.RawMessage) error {
 	return func(v json.RawMessage) error {
-		text, err := scalar(v)
+		text, err := Scalar(v)
 		if err != nil {
 			return err
 		}
@@ -394,9 +394,9 @@ func boolKey(into *bool) func(json.RawMessage) error {
 
 func isNumber(v json.RawMessage) bool { return v[0] == '-' || v[0] >= '0' && v[0] <= '9' }
 
-// scalar returns a string's characters, or a number as it is written, but for
+// Scalar returns a string's characters, or a number as it is written, but for
 // an exponent and for a fraction that is none: 80 for 80.0 and 8e1.
-func scalar(v json.RawMessage) (text string, err error) {
+func Scalar(v json.RawMessage) (text string, err error) {
 	switch {
 	case v[0] == '"':
 		err = json.Unmarshal(v, &text)
@@ -418,31 +418,31 @@ func scalar(v json.RawMessage) (text string, err error) {
 	return text, err
 }
 
-// objectMember is a name with its value in a JSON object.
-type objectMember struct {
-	name  string
-	value json.RawMessage
+// Member is a name with its value in a JSON object.
+type Member struct {
+	Name  string
+	Value json.RawMessage
 }
 
-// readObject returns the members of a valid JSON object in the order of their
-// names, where those were first, with their last values.
-func readObject(object json.RawMessage) ([]objectMember, error) {
+// Members returns those of a valid JSON object in the order of their names, where
+// those were first, with their last values.
+func Members(object json.RawMessage) ([]Member, error) {
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return nil, errors.New("is not a JSON object")
 	}
-	var members []objectMember
+	var members []Member
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
 			return nil, err
 		}
-		var m objectMember
-		m.name, _ = name.(string) // there are no other keys
-		if err := dec.Decode(&m.value); err != nil {
+		var m Member
+		m.Name, _ = name.(string) // there are no other keys
+		if err := dec.Decode(&m.Value); err != nil {
 			return nil, err
 		}
-		if i := slices.IndexFunc(members, func(o objectMember) bool { return o.name == m.name }); i >= 0 {
+		if i := slices.IndexFunc(members, func(o Member) bool { return o.Name == m.Name }); i >= 0 {
 			members[i] = m
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 )
 
@@ -200,16 +201,20 @@ func (p *Program) run(args []string, std streams) int {
 	var usage usageError
 	var config *runner.ConfigError
 	var policy *runner.PolicyError
+	text := err.Error()
 	switch {
 	case errors.As(err, &refused):
-		fmt.Fprintf(std.err, "%s: error: argument %s: %s\n", name, p.option(refused.Field), reworded(refused, p.option))
+		text = fmt.Sprintf("argument %s: %s", p.option(refused.Field), reworded(refused, p.option))
 	case errors.As(err, &policy):
-		fmt.Fprintf(std.err, "%s: error: argument %s: %v\n", name, p.option(policy.Field), policy.Err)
-	default:
-		fmt.Fprintf(std.err, "%s: error: %v\n", name, err)
+		text = fmt.Sprintf("argument %s: %v", p.option(policy.Field), policy.Err)
 	}
+	fmt.Fprintf(std.err, "%s: error: %s\n", name, text)
 	if errors.As(err, &usage) || errors.As(err, &refused) || errors.As(err, &policy) {
 		fmt.Fprintf(std.err, "See %s --help.\n", name)
+	}
+	if output := p.Flags().Lookup("output"); output != nil && (show.WantsNagios(args) || output.Value.String() == "nagios") {
+		fmt.Fprint(std.out, show.NagiosError(text))
+		return show.ExitUnknown
 	}
 	if errors.As(err, &usage) || errors.As(err, &refused) || errors.As(err, &config) {
 		return exitUsage

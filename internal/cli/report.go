@@ -1,39 +1,28 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode/utf16"
 
-	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 )
 
-// printReport prints what --once found, in a format of --output. With JSON that
+// page returns what --once found, to be printed. With JSON and its like that
 // includes why it found nothing, if it did not.
-func printReport(w io.Writer, format string, report runner.Report, failure error) error {
-	var text strings.Builder
-	if format == "json" {
-		if err := printJSON(&text, report, failure); err != nil {
-			return err
-		}
-	} else if failure == nil {
-		printTable(&text, report)
+func page(report runner.Report, failure error) *show.Page {
+	p := &show.Page{Data: data(report, failure), Nagios: plugin(report, failure)}
+	if failure == nil {
+		p.Table = tableOf(report, p.Nagios.Summary())
 	}
-	_, err := io.WriteString(w, text.String())
-	return err
+	return p
 }
 
-// found is what --output json prints.
+// found is what --output json and yaml print.
 type found struct {
 	Status     string          `json:"status"` // the worst
 	Results    []record.Record `json:"results"`
@@ -47,23 +36,20 @@ type notWatched struct {
 	Reason  string `json:"reason"`
 }
 
-func printJSON(w io.Writer, report runner.Report, failure error) error {
+func data(report runner.Report, failure error) found {
 	found := found{Status: report.Status().String(), Results: []record.Record{}, NotWatched: []notWatched{}, Unmatched: append([]string{}, report.Unmatched...)}
 	for _, row := range report.Rows {
-		rec := record.Record{
+		found.Results = append(found.Results, record.Record{
 			Kind:    record.CheckResult,
 			Time:    row.Time,
 			Process: row.Process.Namespec(),
 			PID:     row.Process.PID,
 			Check:   row.Check,
-			Status:  row.Result.Status.String(),
+			Status:  status(row),
+			Reason:  reason(row),
 			Seconds: row.Took.Seconds(),
 			Metrics: row.Result.Metrics,
-		}
-		if row.Result.Err != nil {
-			rec.Reason = row.Result.Err.Error()
-		}
-		found.Results = append(found.Results, rec)
+		})
 	}
 	for _, left := range report.LeftOut {
 		found.NotWatched = append(found.NotWatched, notWatched{left.Process.Namespec(), left.Reason})
@@ -71,52 +57,75 @@ func printJSON(w io.Writer, report runner.Report, failure error) error {
 	if failure != nil {
 		found.Error = failure.Error()
 	}
-	var text bytes.Buffer
-	out := json.NewEncoder(&text)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	if err := out.Encode(found); err != nil {
-		return err
-	}
-	// A terminal obeys more than JSON has escaped.
-	for _, r := range text.String() {
-		switch {
-		case r == '\n' || strconv.IsPrint(r):
-			fmt.Fprintf(w, "%c", r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(w, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(w, `\u%04x`, r)
-		}
-	}
-	return nil
+	return found
 }
 
-func printTable(w io.Writer, report runner.Report) {
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "PROCESS\tCHECK\tSTATUS\tTOOK\tWHY")
+// plugin returns the report as that of a plugin of Nagios.
+func plugin(report runner.Report, failure error) show.Report {
+	var r show.Report
 	for _, row := range report.Rows {
-		check, took, why := row.Check, row.Took.Round(time.Millisecond).String(), measured(row.Result.Metrics)
-		if check == "" {
-			check, took = "-", "-"
+		process := row.Process.Namespec()
+		r.Findings = append(r.Findings, show.Finding{Process: process, Check: row.Check, Status: status(row), Reason: reason(row)})
+		if row.Check == "" || row.Rests {
+			continue
 		}
-		if row.Result.Err != nil {
-			why = foreign.Line(row.Result.Err.Error(), 0)
+		of := process + " " + row.Check
+		r.Figures = append(r.Figures, show.Figure{Of: of, Metric: "took_seconds", Value: row.Took.Seconds()})
+		for _, metric := range slices.Sorted(maps.Keys(row.Result.Metrics)) {
+			r.Figures = append(r.Figures, show.Figure{Of: of, Metric: metric, Value: row.Result.Metrics[metric]})
 		}
-		fmt.Fprintf(table, "%s\t%s\t%v\t%s\t%s\n", foreign.Line(row.Process.Namespec(), 0), check, row.Result.Status, took, why)
 	}
-	table.Flush()
-	for line := range strings.Lines(text.String()) {
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
-	}
-	for _, left := range report.LeftOut {
-		fmt.Fprintf(w, "not watched: %s: %s\n", foreign.Line(left.Process.Namespec(), 0), left.Reason)
+	if failure != nil {
+		r.Troubles = append(r.Troubles, failure.Error())
 	}
 	for _, text := range report.Unmatched {
-		fmt.Fprintf(w, "no process matches %s\n", foreign.Line(text, 0))
+		r.Troubles = append(r.Troubles, "no process matches "+text)
 	}
+	for _, left := range report.LeftOut {
+		r.Notes = append(r.Notes, fmt.Sprintf("not watched: %s: %s", left.Process.Namespec(), left.Reason))
+	}
+	return r
+}
+
+func status(row runner.Row) string {
+	if row.Rests {
+		return show.Resting
+	}
+	return row.Result.Status.String()
+}
+
+func reason(row runner.Row) string {
+	if row.Rests {
+		return "it is not checked at this time"
+	}
+	if row.Result.Err == nil {
+		return ""
+	}
+	return row.Result.Err.Error()
+}
+
+func tableOf(report runner.Report, summary string) show.Table {
+	const statusColumn = 2
+	t := show.Table{Head: []string{"PROCESS", "CHECK", "STATUS", "TOOK", "WHY"}, Status: statusColumn}
+	for _, row := range report.Rows {
+		took := ""
+		if row.Check != "" && !row.Rests {
+			took = row.Took.Round(time.Millisecond).String()
+		}
+		why := reason(row)
+		if row.Result.Err == nil && !row.Rests {
+			why = measured(row.Result.Metrics)
+		}
+		t.Row(row.Process.Namespec(), row.Check, status(row), took, why)
+	}
+	for _, left := range report.LeftOut {
+		t.Text(0, fmt.Sprintf("not watched: %s: %s", left.Process.Namespec(), left.Reason))
+	}
+	for _, text := range report.Unmatched {
+		t.Text(0, "no process matches "+text)
+	}
+	t.Text(0, summary)
+	return t
 }
 
 // measured tells what a healthy process was found to be like, of the metrics

@@ -4,12 +4,13 @@
 package command
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,13 +38,21 @@ type Command struct {
 	// Env is added to our own environment: "NAME=value".
 	Env []string
 
+	// Without are variables of our own environment that it does not get.
+	Without []string
+
 	// Timeout is after what time the program and all of its process group are
 	// killed. 0 means DefaultTimeout.
 	Timeout time.Duration
 
+	// KillRest kills what is left of its process group when it has ended, too. What
+	// has left the group, as a daemon does, lives on.
+	KillRest bool
+
 	// MaxOutput is how many bytes are kept of what it writes to its standard
-	// output and standard error together. What comes after them is read and
-	// thrown away. 0 means DefaultMaxOutput.
+	// output and standard error together: one half from the beginning and one from
+	// the end. What is between them is read and thrown away. 0 means
+	// DefaultMaxOutput.
 	MaxOutput int
 }
 
@@ -51,15 +60,24 @@ type Command struct {
 // included, but expands nothing in it. The error is for a person: quotes do not
 // match, there is no program in it, or the program is not there.
 func Parse(line string) ([]string, error) {
+	args, err := Split(line)
+	if err != nil {
+		return nil, err
+	}
+	if err := Find(args[0]); err != nil {
+		return nil, err
+	}
+	return args, nil
+}
+
+// Split is Parse of a program that need not be there.
+func Split(line string) ([]string, error) {
 	args, err := shellquote.Split(line)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%q: %w", line, err)
 	case len(args) == 0:
 		return nil, errors.New("names no program")
-	}
-	if err := Find(args[0]); err != nil {
-		return nil, err
 	}
 	return args, nil
 }
@@ -111,12 +129,9 @@ func (c Command) Run(ctx context.Context) (output string, err error) {
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %v", ErrTimeout, timeout))
 	defer cancel()
-	out := &capped{left: c.MaxOutput}
-	if out.left == 0 {
-		out.left = DefaultMaxOutput
-	}
+	out := newCapped(cmp.Or(c.MaxOutput, DefaultMaxOutput))
 	cmd := exec.CommandContext(limited, c.Args[0], c.Args[1:]...)
-	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), c.withheld), c.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
@@ -128,8 +143,11 @@ func (c Command) Run(ctx context.Context) (output string, err error) {
 		return "", fmt.Errorf("%w: %w", ErrNotRun, err)
 	}
 	err = cmd.Wait()
-	if err != nil && limited.Err() != nil {
+	cut := err != nil && limited.Err() != nil
+	if cut || c.KillRest {
 		killGroup(cmd.Process.Pid) // those that it has left behind
+	}
+	if cut {
 		return out.String(), context.Cause(limited)
 	}
 	if errors.Is(err, exec.ErrWaitDelay) { // it has ended well, and left somebody behind who has its output
@@ -146,6 +164,12 @@ func (c Command) Run(ctx context.Context) (output string, err error) {
 	return out.String(), err
 }
 
+// withheld reports whether a variable is one that the program does not get.
+func (c Command) withheld(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return slices.Contains(c.Without, name)
+}
+
 // killGroup kills a process group.
 func killGroup(pid int) error {
 	err := syscall.Kill(-pid, syscall.SIGKILL)
@@ -155,31 +179,42 @@ func killGroup(pid int) error {
 	return err
 }
 
-// capped keeps the beginning of what is written to it.
+// capped keeps the beginning and the end of what is written to it.
 type capped struct {
 	mu   sync.Mutex
-	kept bytes.Buffer
-	left int
-	lost int
+	most int    // bytes of the beginning
+	head []byte // the beginning
+	last int    // bytes of the end
+	tail []byte // the end, and up to as much again before it
+	all  int64  // bytes that came after the beginning
 }
+
+func newCapped(most int) *capped { return &capped{most: most - most/2, last: most / 2} }
 
 func (c *capped) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	keep := min(len(p), c.left)
-	c.kept.Write(p[:keep])
-	c.left -= keep
-	c.lost += len(p) - keep
-	return len(p), nil
+	n := len(p)
+	first := min(n, c.most-len(c.head))
+	c.head, p = append(c.head, p[:first]...), p[first:]
+	c.all += int64(len(p))
+	c.tail = append(c.tail, p[max(0, len(p)-c.last):]...)
+	if len(c.tail) > 2*c.last {
+		c.tail = append(c.tail[:0], c.tail[len(c.tail)-c.last:]...)
+	}
+	return n, nil
 }
 
-// String returns what was kept, and how much was not.
+// String returns what was kept, and in a line of its own how much was not.
 func (c *capped) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	text := strings.ToValidUTF8(c.kept.String(), "\uFFFD")
-	if c.lost > 0 {
-		text += fmt.Sprintf("\n(%d more bytes)", c.lost)
+	end := c.tail[max(0, len(c.tail)-c.last):]
+	lost := c.all - int64(len(end))
+	if lost == 0 {
+		return valid(append(slices.Clip(c.head), end...))
 	}
-	return text
+	return fmt.Sprintf("%s\n(%d more bytes)\n%s", valid(c.head), lost, valid(end))
 }
+
+func valid(text []byte) string { return strings.ToValidUTF8(string(text), "\uFFFD") }

@@ -30,10 +30,14 @@ func TestRun(t *testing.T) {
 		{"no such program", command.Command{Args: []string{"/no/such"}}, "", "it cannot be run: fork/exec /no/such: no such file or directory"},
 		{"an environment", command.Command{Args: []string{"sh", "-c", "echo $FACT in $PATH"}, Env: []string{"FACT=x", "PATH=/bin"}}, "x in /bin\n", ""},
 		{"nothing on standard input", sh("read x; echo $?"), "1\n", ""},
-		{"more output than is kept", command.Command{Args: []string{"sh", "-c", "echo 1234567890"}, MaxOutput: 4}, "1234\n(7 more bytes)", ""},
+		{"more output than is kept", command.Command{Args: []string{"sh", "-c", "echo 1234567890"}, MaxOutput: 4}, "12\n(7 more bytes)\n0\n", ""},
+		{"just as much output as is kept", command.Command{Args: []string{"sh", "-c", "echo 12; echo 45"}, MaxOutput: 6}, "12\n45\n", ""},
+		{"less of our environment", command.Command{Args: []string{"sh", "-c", "echo $OURS $OURS_TOO"}, Without: []string{"OURS"}}, "too\n", ""},
 		{"output that is no text", sh(`printf '\377'`), "\uFFFD", ""},
 		{"no time", command.Command{Args: []string{"sh", "-c", "echo begun; sleep 3000"}, Timeout: 200 * time.Millisecond}, "begun\n", "it took too long and was killed after 200ms"},
 	}
+	t.Setenv("OURS", "kept to ourselves")
+	t.Setenv("OURS_TOO", "too")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			output, err := tt.cmd.Run(t.Context())
@@ -86,6 +90,25 @@ func TestGroupIsKilled(t *testing.T) {
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
+	waitForEnd(t, file)
+}
+
+// TestRestIsKilled has a program end, well or not, and leave a child behind.
+func TestRestIsKilled(t *testing.T) {
+	for _, status := range []string{"0", "1"} {
+		file := filepath.Join(t.TempDir(), "pid")
+		c := sh("sleep 3000 >&- 2>&- & echo $! > " + file + "; echo done; exit " + status)
+		c.KillRest = true
+		if output, err := c.Run(t.Context()); output != "done\n" || (err == nil) != (status == "0") {
+			t.Errorf("got %q, error %v", output, err)
+		}
+		waitForEnd(t, file)
+	}
+}
+
+// waitForEnd waits for the end of the process whose pid is in a file.
+func waitForEnd(t *testing.T, file string) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +144,15 @@ func TestLeftBehindIsNotAwaited(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("it took %v, and should not wait for the child", took)
+	}
+}
+
+// TestManyWrites keeps the beginning and the end of what comes in pieces of any size.
+func TestManyWrites(t *testing.T) {
+	c := command.Command{Args: []string{"sh", "-c", "echo begin; for n in $(seq 5000); do echo $n; done; printf 'the end'"}, MaxOutput: 20}
+	output, err := c.Run(t.Context())
+	if want := "begin\n1\n2\n\n(23886 more bytes)\n00\nthe end"; output != want || err != nil {
+		t.Errorf("got %q, error %v, want %q", output, err, want)
 	}
 }
 

@@ -1,11 +1,16 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
-	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -22,50 +27,89 @@ var builtin = Defaults{
 	},
 }
 
-// Made are the checks of processor time that were made of a file before: they
-// remember what processes have used, and the same settings in the same place get the
-// same check again. All others are made anew, with what their files say now.
+// Made are the checks that remember what they have seen, of processor time or of logs,
+// by their settings, and by the number of those before with the same in the file. All
+// others are made anew each time, with what their files say then.
 type Made map[string]checks.Check
 
-// check makes the check of a rule, or finds it.
-func (m Made) check(place, key string, settings maker, around RuleSettings) (checks.Check, error) {
-	cpu, is := settings.(*CPU)
-	if !is {
-		return settings.make(around)
-	}
-	id := fmt.Sprint(place, key, cpu.Max, cpu.Cumulative, cpu.interval())
-	made, is := m[id]
-	if !is {
-		var err error
-		if made, err = cpu.make(around); err != nil {
-			return nil, err
+// builder makes the checks of a file.
+type builder struct {
+	before, now Made
+	equal       map[string]int // how many there are of the same settings
+}
+
+// check makes a check, or finds it.
+func (b *builder) check(kind *Kind, around RuleSettings) (made checks.Check, err error) {
+	for key, settings := range kind.given() { // there is one
+		switch s := settings.(type) {
+		case AllOf:
+			made, err = b.members(s, around, checks.All)
+		case AnyOf:
+			made, err = b.members(s, around, checks.Any)
+		case maker:
+			made, err = b.one(s, around)
 		}
-		m[id] = made
+		if err != nil {
+			return nil, fmt.Errorf(".%s%w", key, err)
+		}
+		return made, nil
 	}
+	panic("config: a check without a kind")
+}
+
+// members makes the parts of a check and the check of them.
+func (b *builder) members(parts []Kind, around RuleSettings, compose func(...checks.Check) checks.Check) (checks.Check, error) {
+	var made []checks.Check
+	for i := range parts {
+		c, err := b.check(&parts[i], around)
+		if err != nil {
+			return nil, fmt.Errorf("[%d]%w", i, err)
+		}
+		made = append(made, c)
+	}
+	return compose(made...), nil
+}
+
+// one makes a check that has no parts, or finds it.
+func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, err error) {
+	remembers, is := settings.(rememberer)
+	if !is {
+		if made, err = settings.make(around); err != nil {
+			return nil, fmt.Errorf(": %w", err)
+		}
+		return made, nil
+	}
+	id := fmt.Sprintf("%#v", remembers.config())
+	b.equal[id]++
+	id = fmt.Sprintf("%s %d", id, b.equal[id])
+	if made = b.before[id]; made == nil {
+		if made, err = settings.make(around); err != nil {
+			return nil, fmt.Errorf(": %w", err)
+		}
+	}
+	b.now[id] = made
 	return made, nil
 }
 
 // Config makes a listener's configuration of a file, with checks that were made
-// before where they are the same. The error says which part of the file cannot be
-// had, such as a password in a file of its own.
-func (f *File) Config(before Made) (cfg runner.Config, err error) {
+// before where they are the same, and puts in their place those that it has now. The
+// error says which part of the file cannot be had, such as a password in a file of its
+// own; what was made before stays then.
+func (f *File) Config(made Made) (cfg runner.Config, err error) {
+	b := &builder{before: made, now: make(Made), equal: make(map[string]int)}
 	cfg = runner.Config{
 		Name: f.Name, StateDir: f.StateDir,
-		Server: supervisor.Config{URL: f.Server.URL, Username: f.Server.Username, Password: f.Server.Password},
+		Server: supervisor.Config{URL: f.Server.URL, Username: f.Server.Username},
 	}
 	if f.Concurrency != nil {
 		cfg.Concurrency = int(*f.Concurrency)
 	}
-	if path := f.Server.PasswordFile; path != "" {
-		if cfg.Server.Password, err = setting.Secret(path); err != nil {
-			return cfg, fmt.Errorf("server.password_file: %w", err)
-		}
-		if cfg.Server.Password == "" {
-			return cfg, fmt.Errorf("server.password_file: the first line of %s is empty", path)
-		}
+	var refused *keyError
+	if _, cfg.Server.Password, refused = (Login{f.Server.Username, f.Server.Password, f.Server.PasswordFile}).read(); refused != nil {
+		return cfg, fmt.Errorf("server.%w", refused)
 	}
 	for i, w := range f.Watch {
-		watch, err := w.watch(fmt.Sprint(w.Processes), f.Defaults, before)
+		watch, err := w.watch(f.Defaults, b)
 		if err != nil {
 			return cfg, fmt.Errorf("watch[%d]%w", i, err)
 		}
@@ -76,42 +120,86 @@ func (f *File) Config(before Made) (cfg runner.Config, err error) {
 	if len(cfg.Watches) == 0 {
 		return cfg, fmt.Errorf("watch: every check is left out with enabled: false")
 	}
+	clear(made)
+	maps.Copy(made, b.now)
 	return cfg, nil
 }
 
+// identity is the same for the same settings, and says nothing of them.
+func identity(settings any) string {
+	text, err := json.Marshal(settings)
+	if err != nil {
+		panic(err) // there is nothing in them that JSON cannot say
+	}
+	sum := sha256.Sum256(text)
+	return string(sum[:])
+}
+
+// Missing says which programs of checks are not there now: these checks are unknown
+// until they are.
+func (f *File) Missing() (texts []string) {
+	var look func(path string, k *Kind)
+	look = func(path string, k *Kind) {
+		if k.Script != nil {
+			if err := command.Find(k.Script.Command[0]); err != nil {
+				texts = append(texts, fmt.Sprintf("%s.script.command: %v", path, err))
+			}
+		}
+		for key, parts := range map[string][]Kind{"all": k.All, "any": k.Any} {
+			for i := range parts {
+				look(fmt.Sprintf("%s.%s[%d]", path, key, i), &parts[i])
+			}
+		}
+	}
+	for i := range f.Watch {
+		for j := range f.Watch[i].Checks {
+			if r := &f.Watch[i].Checks[j]; r.enabled() {
+				look(fmt.Sprintf("watch[%d].checks[%d]", i, j), &r.Kind)
+			}
+		}
+	}
+	return texts
+}
+
+// Lasting names the settings of a file that are others than in the one before, and that
+// a listener keeps to its end all the same.
+func (f *File) Lasting(before *File) (keys []string) {
+	then, now := reflect.ValueOf(before).Elem(), reflect.ValueOf(f).Elem()
+	for _, setting := range fieldsOf(now.Type()) {
+		if setting.key != "watch" && setting.key != "defaults" && !reflect.DeepEqual(then.FieldByIndex(setting.index).Interface(), now.FieldByIndex(setting.index).Interface()) {
+			keys = append(keys, setting.key)
+		}
+	}
+	return keys
+}
+
 // watch makes a Watch of an entry.
-func (w *Watch) watch(place string, defaults Defaults, before Made) (made runner.Watch, err error) {
+func (w *Watch) watch(defaults Defaults, b *builder) (made runner.Watch, err error) {
 	for _, p := range w.Processes {
 		made.Processes = append(made.Processes, p.String())
 	}
 	entry := w.RuleSettings.over(defaults.RuleSettings).over(builtin.RuleSettings)
 	for i := range w.Checks {
 		r := &w.Checks[i]
-		if r.Enabled != nil && !*r.Enabled {
+		if !r.enabled() {
 			continue
 		}
 		settings := r.RuleSettings.over(entry)
-		for key, m := range r.makers() {
-			rule := runner.Rule{Name: r.Name, FailureThreshold: *settings.FailureThreshold}
-			if rule.Check, err = before.check(place, key, m, settings); err != nil {
-				return made, fmt.Errorf(".checks[%d].%s: %w", i, key, err)
-			}
-			if settings.SuccessThreshold != nil {
-				rule.SuccessThreshold = int(*settings.SuccessThreshold)
-			}
-			if settings.StartPeriod != nil {
-				rule.StartPeriod = time.Duration(*settings.StartPeriod)
-			}
-			if settings.Period != nil {
-				rule.Period = time.Duration(*settings.Period)
-			}
-			if settings.Action != nil {
-				rule.Action = *settings.Action
-			}
-			made.Rules = append(made.Rules, rule)
+		rule := runner.Rule{
+			Name: r.Name, FailureThreshold: *settings.FailureThreshold, SuccessThreshold: int(orZero(settings.SuccessThreshold)),
+			StartPeriod: time.Duration(orZero(settings.StartPeriod)), Period: time.Duration(orZero(either(r.period(), settings.Period))),
+			Action: orZero(settings.Action), NotDuring: windows(settings.NotDuring), Identity: identity(r.Kind),
 		}
+		if rule.Check, err = b.check(&r.Kind, settings); err != nil {
+			return made, fmt.Errorf(".checks[%d]%w", i, err)
+		}
+		made.Rules = append(made.Rules, rule)
 	}
 	made.Policy, made.Decided = w.ProcessSettings.over(defaults.ProcessSettings).over(builtin.ProcessSettings).policy(), w.ProcessSettings.decided()
+	if h := made.Policy.Hooks; h.BeforeRestart == nil && h.AfterStop == nil && h.AfterRestart == nil && w.HookTimeout == nil &&
+		!slices.ContainsFunc(made.Rules, func(r runner.Rule) bool { return r.Action.Kind == runner.ActionExec }) {
+		made.Policy.Hooks.Timeout = 0 // there is nothing that it is for
+	}
 	return made, nil
 }
 
@@ -146,7 +234,8 @@ func (s ProcessSettings) decided() (fields []string) {
 		{"RestartLimit", s.RestartLimit != nil}, {"RestartLimitThen", s.RestartLimitThen != nil}, {"Backoff", s.Backoff != nil},
 		{"MaxUnavailable", s.MaxUnavailable != nil}, {"PanicThreshold", s.PanicThreshold != nil}, {"Jitter", s.Jitter != nil},
 		{"Revive", s.Revive != nil}, {"Evidence", s.Evidence != nil},
-		{"Hooks", s.BeforeRestart != nil || s.AfterStop != nil || s.AfterRestart != nil || s.HookTimeout != nil},
+		{"Hooks.BeforeRestart", s.BeforeRestart != nil}, {"Hooks.AfterStop", s.AfterStop != nil},
+		{"Hooks.AfterRestart", s.AfterRestart != nil}, {"Hooks.Timeout", s.HookTimeout != nil},
 	} {
 		if f.set {
 			fields = append(fields, f.name)
@@ -158,8 +247,8 @@ func (s ProcessSettings) decided() (fields []string) {
 // policy makes a Policy of settings that are complete.
 func (s ProcessSettings) policy() runner.Policy {
 	p := runner.Policy{
-		RestartLimit: *s.RestartLimit, Backoff: *s.Backoff, MaxUnavailable: *s.MaxUnavailable, Revive: s.Revive,
-		Hooks: runner.Hooks{BeforeRestart: s.BeforeRestart, AfterStop: s.AfterStop, AfterRestart: s.AfterRestart},
+		RestartLimit: *s.RestartLimit, Backoff: *s.Backoff, MaxUnavailable: *s.MaxUnavailable, Revive: orNil(s.Revive),
+		Hooks: runner.Hooks{BeforeRestart: orNil(s.BeforeRestart), AfterStop: orNil(s.AfterStop), AfterRestart: orNil(s.AfterRestart)},
 	}
 	if s.RestartLimitThen != nil && p.RestartLimit.Restarts > 0 {
 		p.RestartLimitThen = *s.RestartLimitThen
@@ -170,13 +259,21 @@ func (s ProcessSettings) policy() runner.Policy {
 	if s.Jitter != nil {
 		p.Jitter = time.Duration(*s.Jitter)
 	}
-	if s.HookTimeout != nil && (p.Hooks.BeforeRestart != nil || p.Hooks.AfterStop != nil || p.Hooks.AfterRestart != nil) {
+	if s.HookTimeout != nil {
 		p.Hooks.Timeout = time.Duration(*s.HookTimeout)
 	}
 	if s.Evidence != nil {
 		p.Evidence = s.Evidence.evidence()
 	}
 	return p
+}
+
+// orNil returns nil for what none has ended.
+func orNil[S ~[]E, E any](s S) S {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
 }
 
 func (e *Evidence) evidence() runner.Evidence {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
@@ -47,8 +48,11 @@ func (p Pattern) String() string {
 	return p.Text
 }
 
-// Command is a program with its arguments.
-type Command []string
+// Command is a program with its arguments. Words are one that may come later, or go.
+type (
+	Command []string
+	Words   []string
+)
 
 // scalar is how a single value is read, and what a schema says of it.
 type scalar struct {
@@ -71,14 +75,37 @@ func orNone[T any](parse func(string) (T, error), schema map[string]any) scalar 
 	}, schema)
 }
 
-func pattern(text string, numbers bool) map[string]any {
-	if numbers {
-		return map[string]any{"type": []string{"string", "number"}, "pattern": text}
-	}
-	return map[string]any{"type": "string", "pattern": text}
+// text is the schema of a text that matches an expression, or has a variable in it.
+func text(expression string) map[string]any {
+	return map[string]any{"type": "string", "pattern": expression + `|\$\{`}
 }
 
-func words(all ...string) map[string]any { return map[string]any{"type": "string", "enum": all} }
+// orNumber is one of what may be a number, too, of a type and within bounds.
+func orNumber(kind, bound string, of any, expression string) map[string]any {
+	return map[string]any{"type": []string{"string", kind}, bound: of, "pattern": expression + `|\$\{`}
+}
+
+func words(all ...string) map[string]any {
+	return map[string]any{"anyOf": []any{map[string]any{"enum": all}, text(`^$`)}}
+}
+
+// anyCase makes an expression of words in any case.
+func anyCase(words ...string) string {
+	var b strings.Builder
+	for i, word := range words {
+		if i > 0 {
+			b.WriteByte('|')
+		}
+		for _, c := range word {
+			if lower := unicode.ToLower(c); lower != c {
+				fmt.Fprintf(&b, "[%c%c]", c, lower)
+			} else {
+				b.WriteRune(c)
+			}
+		}
+	}
+	return "(" + b.String() + ")"
+}
 
 // wordOf reads one of some words.
 func wordOf[T ~string](all ...string) scalar {
@@ -86,34 +113,46 @@ func wordOf[T ~string](all ...string) scalar {
 }
 
 const (
-	durationPattern = `^ *[0-9]+ *$|^([0-9]*\.?[0-9]+(h|m|s|ms|us|ns))+$|\$\{`
-	signals         = `HUP|INT|QUIT|KILL|USR1|USR2|TERM`
+	durationPattern = `^ *[0-9]+d?$|^ *[0-9]+ *$|^[0-9]+\.[0-9]*$|^\.[0-9]+$|^\+?([0-9]+\.?[0-9]*(h|m|s|ms|us|µs|μs|ns)|\.[0-9]+(h|m|s|ms|us|µs|μs|ns))+$`
+	countPattern    = `^ *[0-9]*[1-9][0-9]* *$`
+	percentPattern  = `^ *[0-9.]+ *%? *$`
 )
+
+var signals = anyCase("SIG") + "?" + anyCase("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM")
 
 // scalars are the types of single values that are no plain strings.
 var scalars = map[reflect.Type]scalar{
-	reflect.TypeFor[Duration](): one(parseDuration, pattern(durationPattern, true)),
-	reflect.TypeFor[Positive](): one(atLeast(1), pattern(durationPattern, true)),
-	reflect.TypeFor[Period]():   one(atLeast(runner.LeastPeriod), pattern(durationPattern, true)),
-	reflect.TypeFor[int]():      one(notNegative, map[string]any{"type": "integer", "minimum": 0}),
-	reflect.TypeFor[Count]():    one(setting.Count, map[string]any{"type": "integer", "minimum": 1}),
-	reflect.TypeFor[Percent]():  one(morePercent, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
-	reflect.TypeFor[Size]():     one(parseSize, pattern(`^ *[0-9.]+ *([kmgtKMGT]i?)?[bB]$|^[0-9.]+ *%$|\$\{`, false)),
+	reflect.TypeFor[Duration](): one(parseDuration, orNumber("number", "minimum", 0, durationPattern)),
+	reflect.TypeFor[Positive](): one(atLeast(1), orNumber("number", "exclusiveMinimum", 0, durationPattern)),
+	reflect.TypeFor[Period]():   one(atLeast(runner.LeastPeriod), orNumber("number", "minimum", runner.LeastPeriod.Seconds(), durationPattern)),
+	reflect.TypeFor[int]():      one(notNegative, orNumber("integer", "minimum", 0, `^ *[0-9]+ *$`)),
+	reflect.TypeFor[Count]():    one(setting.Count, orNumber("integer", "minimum", 1, countPattern)),
+	reflect.TypeFor[Percent]():  one(morePercent, orNumber("number", "exclusiveMinimum", 0, percentPattern)),
+	reflect.TypeFor[Size]():     one(parseSize, text(`^ *[0-9.]+ *([kmgtKMGT][iI]?)?[bB] *$|^ *(100|0*[0-9]{0,2}(\.[0-9]+)?) *%$`)),
 
-	reflect.TypeFor[runner.Threshold]():    one(setting.Threshold, pattern(`^[0-9]+(/[0-9]+)?$|\$\{`, true)),
-	reflect.TypeFor[runner.RestartLimit](): orNone(setting.RestartLimit, pattern(`^[0-9]+/.+$|^none$|\$\{`, false)),
+	reflect.TypeFor[runner.Threshold]():    one(setting.Threshold, orNumber("integer", "minimum", 1, `^ *[0-9]*[1-9][0-9]* *(/ *[0-9]*[1-9][0-9]* *)?$`)),
+	reflect.TypeFor[runner.RestartLimit](): orNone(setting.RestartLimit, text(`^ *[0-9]*[1-9][0-9]* */[^ ]+$|^none$`)),
 	reflect.TypeFor[runner.Then]():         wordOf[runner.Then](string(runner.ThenStop), string(runner.ThenAlert), string(runner.ThenIgnore)),
-	reflect.TypeFor[runner.Backoff]():      orNone(setting.Backoff, pattern(`^[^,]+(,[^,]+){0,3}$`, true)),
-	reflect.TypeFor[runner.Share]():        orNone(setting.Share, pattern(`^[0-9]+$|^[0-9.]+ *%$|^none$|\$\{`, true)),
-	reflect.TypeFor[PercentOfGroup]():      one(setting.PercentOfGroup, pattern(`^[0-9.]+ *%?$|\$\{`, true)),
-	reflect.TypeFor[runner.Action]():       one(parseAction, pattern(`^(restart|alert|stop|shutdown|signal:(SIG)?(`+signals+`)|exec:.+)$|\$\{`, false)),
-	reflect.TypeFor[supervisor.State]():    one(parseState, words(supervisor.Fatal.String(), supervisor.Exited.String())),
-	reflect.TypeFor[Signal]():              one(func(s string) (string, error) { return setting.Signal(s), nil }, pattern(`^(SIG)?(`+signals+`)$|\$\{`, false)),
+	reflect.TypeFor[runner.Backoff]():      orNone(setting.Backoff, orNumber("number", "exclusiveMinimum", 0, `^[^, ]+(,[^, ]+){0,3}$`)),
+	reflect.TypeFor[runner.Share]():        orNone(setting.Share, orNumber("integer", "minimum", 1, countPattern+`|^ *[0-9.]+ *% *$|^none$`)),
+	reflect.TypeFor[PercentOfGroup]():      orNone(setting.PercentOfGroup, below100(orNumber("number", "exclusiveMinimum", 0, percentPattern+`|^none$`))),
+	reflect.TypeFor[runner.Action]():       one(parseAction, text(`^(restart|alert|stop|shutdown|signal:`+signals+`|exec:.+)$`)),
+	reflect.TypeFor[supervisor.State]():    one(parseState, text(`^ *`+anyCase(supervisor.Fatal.String(), supervisor.Exited.String())+` *$`)),
+	reflect.TypeFor[Signal]():              one(func(s string) (string, error) { return setting.Signal(s), nil }, text(`^`+signals+`$`)),
 	reflect.TypeFor[checks.MemoryMetric](): wordOf[checks.MemoryMetric](string(checks.RSS), string(checks.PSS), string(checks.USS)),
+	reflect.TypeFor[checks.LogStream]():    wordOf[checks.LogStream](string(checks.StdoutLog), string(checks.StderrLog), string(checks.BothLogs)),
 
-	reflect.TypeFor[Pattern]():   one(parsePattern, pattern(`^!?[^!]+$`, false)),
+	reflect.TypeFor[Pattern]():  one(parsePattern, orNumber("number", "minimum", 0, `^!?[^!:][^:]*(:[^:]*)?$`)),
+	reflect.TypeFor[Schedule](): one(parseSchedule, text(`^ *[^ ]+( +[^ ]+){4} *$`)),
+	reflect.TypeFor[Zone]():     one(parseZone, map[string]any{"type": "string", "minLength": 1}),
+
 	reflect.TypeFor[LogFormat](): wordOf[LogFormat]("text", "json"),
 	reflect.TypeFor[LogLevel]():  wordOf[LogLevel]("debug", "info", "warn", "error"),
+}
+
+func below100(schema map[string]any) map[string]any {
+	schema["exclusiveMaximum"] = 100
+	return schema
 }
 
 // parseDuration reads a number of seconds, which may be a fraction, and 30s.

@@ -90,6 +90,7 @@ type Process struct {
 	State       string    `json:"state"`
 	PID         int       `json:"pid,omitempty"`
 	Rules       []Rule    `json:"rules,omitempty"`
+	Resting     []string  `json:"resting,omitempty"`              // checks that are not made at this time
 	StartPeriod float64   `json:"start_period_seconds,omitempty"` // what is left of it
 	Restarts    int       `json:"restarts"`                       // those that the limit counts; without one, all since the listener began
 	Limit       string    `json:"restart_limit,omitempty"`

@@ -247,3 +247,53 @@ func TestGoExampleConfiguration(t *testing.T) {
 		}
 	})
 }
+
+// TestGoOneListener has one listener do what a file says, also when that is read anew.
+func TestGoOneListener(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "checks.yaml")
+	write := func(maxAge string) {
+		text := "name: all\nserver: {url: '${SV_URL}'}\ndefaults: {failure_threshold: 1}\nwatch:\n" +
+			"  - processes: ['web:*', '!web:canary']\n    checks:\n      - file: {max_age: " + maxAge + ", root: .}\n" +
+			"      - all: [{memory: {max: 1TiB}}, {script: {command: [test, '%(namespec)s', '!=', 'web:canary']}}]\n" +
+			"  - processes: web:canary\n    checks: [{uptime: {max: 1h}}]\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("2s")
+	config := "[group:web]\nprograms=a,b,canary\n" + goWorker("web", "a", "") + goWorker("web", "b", "") + goWorker("web", "canary", "") + `
+[eventlistener:checks]
+command={bin}/supervisor_checks run --config ` + file + ` --state-dir %(here)s/state
+events=TICK_5
+environment=SV_URL={url}
+`
+	underGo(t, config, func(h *host) {
+		a, b, canary := h.running("web:a"), h.running("web:b"), h.running("web:canary")
+		h.spoil(canary.PID)
+		h.spoil(a.PID)
+		h.restarted(a, 40*time.Second)
+		h.until("it works again", 20*time.Second, func() bool { return strings.Contains(h.Log(), "web:a works again") })
+		for _, p := range []supervisor.Process{b, canary} {
+			if now := h.process(p.Namespec()); !now.SameRun(p) {
+				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
+			}
+		}
+		byHand := func(command string) (string, error) {
+			cmd := exec.Command(filepath.Join(bin, "supervisor_checks"), command, "--config", file)
+			cmd.Dir, cmd.Env = h.Dir, append(os.Environ(), "SV_URL="+h.URL)
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		if out, err := byHand("validate"); err != nil || !strings.Contains(out, "is valid: it watches 3 processes.") {
+			h.t.Errorf("validate: %v\n%s", err, out)
+		}
+		if out, err := byHand("once"); err != nil || !strings.Contains(out, "memory and script") {
+			h.t.Errorf("once: %v\n%s", err, out)
+		}
+		write("1h")
+		if err := syscall.Kill(h.Child("supervisor_checks"), syscall.SIGHUP); err != nil {
+			h.t.Fatal(err)
+		}
+		h.until("it is reloaded", 20*time.Second, func() bool { return strings.Contains(h.Log(), "reloaded: watches web:*, !web:canary; web:canary") })
+	})
+}

@@ -41,6 +41,11 @@ func (h *host) says(want string, args ...string) {
 	}
 }
 
+// explained is what explain prints of a process, with a check that it has.
+func explained(process, listener, check, would, restarts string) string {
+	return `(?m)^` + regexp.QuoteMeta(process) + `  RUNNING, pid \d+, watched by ` + listener + `\n(  .*\n)*  ` + check + ` +\S+Z.*\n(  .*\n)*  would be ` + would + `\n  restarts ` + restarts
+}
+
 // TestSpokenTo speaks to a listener of workers that do not work.
 func TestSpokenTo(t *testing.T) {
 	config := `
@@ -55,8 +60,8 @@ command=/bin/sleep 1000
 		h.until("each is restarted once", 30*time.Second, func() bool {
 			return strings.Count(h.log("lis"), "runs again with pid") == 3
 		})
-		h.says(`(?m)^lis +\d+ +\S+ +solo, web:\* +3 +tcp +restarts what fails, restart-limit 1/1h then alert$`, "listeners")
-		h.says(`(?m)^solo +RUNNING +lis +tcp +unhealthy +1 of 1 +1 of 1/1h +- +held, else restarted: tcp; the restart limit of 1/1h is reached$`, "explain", "solo")
+		h.says(`(?m)^lis +\d+ +\S+ +3 +watches solo, web:\* \(tcp\); restarts what fails, restart-limit 1/1h then alert$`, "listeners")
+		h.says(explained("solo", "lis", "tcp +unhealthy +1 of 1", "held, else restarted: tcp; the restart limit of 1/1h is reached", "1 of 1/1h, the last at"), "explain", "solo")
 		h.says(`"would": "held, else restarted: tcp; the restart limit of 1/1h is reached"`, "explain", "web:web_0", "--output", "json")
 		h.speak(0, "pause", "web:*", "--for", "30m")
 		h.says(`lis: actions on web:\* are paused until `, "explain", "web:*")
@@ -65,7 +70,7 @@ command=/bin/sleep 1000
 		before := h.running("lis")
 		syscall.Kill(before.PID, syscall.SIGKILL)
 		h.restarted(before, 20*time.Second)
-		h.says(`(?m)^web:web_0 +RUNNING +lis +tcp +unhealthy +1 of 1 +1 of 1/1h +\S+Z +held, else restarted: tcp; paused until `, "explain")
+		h.says(explained("web:web_0", "lis", "tcp +unhealthy +1 of 1", `held, else restarted: tcp; paused until .*`, `1 of 1/1h.*\n  paused until \S+Z`), "explain")
 
 		web, solo := h.process("web:web_0"), h.process("solo")
 		h.speak(0, "reset", "solo")

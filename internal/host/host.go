@@ -4,10 +4,14 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,6 +19,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -32,10 +37,19 @@ type (
 	nothingError struct{ error }
 )
 
-// exitStatus is the end of a command that is no error but has an exit status of its own.
-type exitStatus int
+// ended is the end of a command with an exit status of its own, and why, if that is
+// still to be said.
+type ended struct {
+	status int
+	why    error
+}
 
-func (exitStatus) Error() string { return "" }
+func (e ended) Error() string {
+	if e.why == nil {
+		return ""
+	}
+	return e.why.Error()
+}
 
 // Main runs supervisor_checks and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
@@ -47,25 +61,39 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	text := err.Error()
 	var file fileError
 	switch {
 	case errors.As(err, &file):
-		fmt.Fprintln(stderr, err) // a line for each thing, which begins with its name
-	case err.Error() != "":
-		fmt.Fprintf(stderr, "supervisor_checks: error: %v\n", err)
+		fmt.Fprintln(stderr, text) // a line for each thing, which begins with its name
+	case text != "":
+		fmt.Fprintf(stderr, "supervisor_checks: error: %s\n", text)
 	}
 	var usage usageError
-	var nothing nothingError
-	var ends exitStatus
-	switch {
-	case errors.As(err, &ends):
-		return int(ends)
-	case errors.As(err, &file):
-		return exitUsage
-	case errors.As(err, &usage):
+	if errors.As(err, &usage) {
 		fmt.Fprintln(stderr, "See supervisor_checks --help.")
+	}
+	if text != "" && show.WantsNagios(args) {
+		fmt.Fprint(stdout, show.NagiosError(text))
+		return show.ExitUnknown
+	}
+	return statusOf(err)
+}
+
+// statusOf is the exit status for an error.
+func statusOf(err error) int {
+	var file fileError
+	var usage usageError
+	var nothing nothingError
+	var ends ended
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &ends):
+		return ends.status
+	case errors.As(err, &file), errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &nothing):
+	case errors.As(err, &nothing), errors.Is(err, show.ErrEnded):
 		return exitNothing
 	}
 	return exitFailed
@@ -76,6 +104,7 @@ type asker struct {
 	stateDir string
 	listener string
 	output   string
+	watch    string
 }
 
 // New returns the program, for Main and for those who describe it.
@@ -96,11 +125,16 @@ as the user of the listeners, or with the --state-dir that they have.
 
 PROCESS is NAME (for NAME:NAME), GROUP:NAME, GROUP:* or * for all; * and ? may stand for parts of a name.
 
+On a terminal tables are as wide as that ($COLUMNS beats what it says itself), and statuses have colours,
+unless $NO_COLOR is set or $TERM is dumb; elsewhere no line is cut or wrapped. explain and once with --watch
+look again every two seconds, or every 5 s with --watch=5s, until they are interrupted.
+
 Exit status: 0 done, 1 it cannot go on, a listener could not be spoken to, or what a file says of names
-does not fit the processes, 2 wrong command line or file, 3 no listener runs, or none watches such a process. Of once: 0 all healthy, 1
-something unhealthy, 3 something unknown or supervisord not reached, 2 as above.`,
+does not fit the processes, 2 wrong command line or file, 3 no listener runs, or none watches such a process.
+Of once: 0 all healthy, 1 something unhealthy, 3 something unknown or supervisord not reached, 2 as above.
+With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. With --watch: as the last look.`,
 		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("there is no command %q", args[0])}
@@ -113,22 +147,31 @@ something unhealthy, 3 something unknown or supervisord not reached, 2 as above.
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
 	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
-	f.StringVar(&a.output, "output", "table", "`FORMAT` to print, table or json")
+	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, or nagios (explain and once)")
 	f.BoolP("help", "h", false, "print the help of a command and exit")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(show.Formats, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(fileCommands(&a)...)
-	root.AddCommand(&cobra.Command{
+	explain := &cobra.Command{
+		Use: "explain [PROCESS] [--watch]", Short: "show what is known of each process, and what would be done about it now, and why", Args: arguments(0, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			request := control.Request{Command: control.Explain, Selector: selected(args)}
+			if _, err := setting.More(request.Selector); err == nil && a.watch != "" {
+				return usageError{fmt.Errorf("write --watch=%s for how often; and a process whose name is a number as its GROUP:NAME", request.Selector)}
+			}
+			title := strings.Join(append([]string{"supervisor_checks explain"}, args...), " ")
+			return a.show(c, title, func(ctx context.Context) (*show.Page, error) {
+				return a.ask(ctx, request, func(answers []control.Answer) show.Table { return processesTable(time.Now(), answers) })
+			})
+		},
+	}
+	a.watchOption(explain)
+	root.AddCommand(migrateCommand(), &cobra.Command{
 		Use: "listeners", Short: "list the listeners that run", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.run(c, control.Request{Command: control.Explain, Selector: "*"}, printListeners)
+			return a.run(c, control.Request{Command: control.Explain, Selector: "*"}, listenersTable)
 		},
-	}, &cobra.Command{
-		Use: "explain [PROCESS]", Short: "show what is known of each process, and what would be done about it now, and why", Args: arguments(0, 1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.run(c, control.Request{Command: control.Explain, Selector: selected(args)}, printProcesses)
-		},
-	})
+	}, explain)
 	var length string
 	pause := &cobra.Command{
 		Use: "pause PROCESS --for DURATION", Short: "act on no such process for some time; checks go on", Args: arguments(1, 1),
@@ -141,19 +184,19 @@ something unhealthy, 3 something unknown or supervisord not reached, 2 as above.
 			if err != nil {
 				return usageError{fmt.Errorf("--for: %w", err)}
 			}
-			return a.run(c, control.Request{Command: control.Pause, Selector: args[0], For: d}, printDone("paused"))
+			return a.run(c, control.Request{Command: control.Pause, Selector: args[0], For: d}, doneTable("paused"))
 		},
 	}
 	pause.Flags().StringVar(&length, "for", "", "for how long: `DURATION` as 30m or 1h30m, or a number of seconds (required)")
 	root.AddCommand(pause, &cobra.Command{
 		Use: "resume [PROCESS]", Short: "end the pause with that name, or all of them", Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.run(c, control.Request{Command: control.Resume, Selector: selected(args)}, printDone("resumed"))
+			return a.run(c, control.Request{Command: control.Resume, Selector: selected(args)}, doneTable("resumed"))
 		},
 	}, &cobra.Command{
 		Use: "reset [PROCESS]", Short: "forget former restarts: limits and pauses between restarts begin anew", Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.run(c, control.Request{Command: control.Reset, Selector: selected(args)}, printDone("reset"))
+			return a.run(c, control.Request{Command: control.Reset, Selector: selected(args)}, doneTable("reset"))
 		},
 	}, &cobra.Command{
 		Use: "version", Short: "print the version", Args: arguments(0, 0),
@@ -170,6 +213,9 @@ something unhealthy, 3 something unknown or supervisord not reached, 2 as above.
 
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
+		if watch := c.Flags().Lookup("watch"); len(args) > most && watch != nil && watch.Changed {
+			return usageError{fmt.Errorf("how often stands behind a =: --watch=%s", args[len(args)-1])}
+		}
 		if len(args) < least || len(args) > most {
 			return usageError{fmt.Errorf("usage: supervisor_checks %s", c.Use)}
 		}
@@ -185,25 +231,84 @@ func selected(args []string) string {
 	return args[0]
 }
 
-// run asks all listeners, or the one that was named, and prints what they say.
-func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writer, []control.Answer)) error {
-	if a.output != "table" && a.output != "json" {
-		return usageError{fmt.Errorf("--output: %q is neither table nor json", a.output)}
+// defaultWatch is how long --watch waits from one look to the next.
+const defaultWatch = "2s"
+
+// watchOption adds --watch to a command that shows something.
+func (a *asker) watchOption(c *cobra.Command) {
+	c.Flags().StringVar(&a.watch, "watch", "", "look again and again, every 2 s or, as --watch=5s, every `DURATION`; with --output table, json or yaml")
+	c.Flags().Lookup("watch").NoOptDefVal = defaultWatch
+}
+
+// show prints what is seen, once or again and again.
+func (a *asker) show(c *cobra.Command, title string, look func(context.Context) (*show.Page, error)) error {
+	if err := setting.OneOf(a.output, show.Formats...); err != nil {
+		return usageError{fmt.Errorf("--output: %w", err)}
 	}
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	out := c.OutOrStdout()
+	if !c.Flags().Changed("watch") {
+		page, err := look(ctx)
+		if page == nil {
+			return err
+		}
+		if err := page.Print(out, a.output, show.ScreenOf(out)); err != nil {
+			return ended{exitNothing, fmt.Errorf("print what was found: %w", err)}
+		}
+		if a.output == "nagios" { // which has told of the error
+			return ended{status: page.Nagios.Exit()}
+		}
+		return err
+	}
+	every, err := setting.More(a.watch)
+	if err != nil {
+		return usageError{fmt.Errorf("--watch: %w", err)}
+	}
+	if a.output == "nagios" {
+		return usageError{errors.New("--watch: not with --output nagios, which is for a single look")}
+	}
+	var refused error
+	err = show.Watch(ctx, show.Watching{Title: title, Every: every, Format: a.output, Out: out, Err: c.ErrOrStderr(),
+		Look: func(ctx context.Context) (*show.Page, error) {
+			page, err := look(ctx)
+			if statusOf(err) == exitUsage {
+				refused = err
+				stop()
+			}
+			return page, err
+		},
+	})
+	if refused != nil {
+		return refused
+	}
+	return ended{status: statusOf(err)} // which has been shown
+}
+
+// run asks all listeners, or the one that was named, and prints what they say.
+func (a *asker) run(c *cobra.Command, request control.Request, table func([]control.Answer) show.Table) error {
+	if a.output == "nagios" {
+		return usageError{fmt.Errorf("--output: %q is only for explain and once", a.output)}
+	}
+	return a.show(c, "", func(ctx context.Context) (*show.Page, error) { return a.ask(ctx, request, table) })
+}
+
+// ask asks all listeners, or the one that was named, and returns what they say.
+func (a *asker) ask(ctx context.Context, request control.Request, table func([]control.Answer) show.Table) (*show.Page, error) {
 	dir, err := supervisor.StateDir(a.stateDir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sockets, err := control.Find(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var answers []control.Answer
+	answers := []control.Answer{}
 	var failures []error
 	concerned := 0
 	for _, socket := range sockets {
 		if a.listener != "" {
-			who, err := control.Ask(c.Context(), socket, control.Request{Command: control.Explain, Selector: request.Selector})
+			who, err := control.Ask(ctx, socket, control.Request{Command: control.Explain, Selector: request.Selector})
 			if err != nil && !refused(err) {
 				failures = append(failures, fmt.Errorf("%s: %w", socket, err))
 			}
@@ -211,11 +316,14 @@ func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writ
 				continue
 			}
 		}
-		answer, err := control.Ask(c.Context(), socket, request)
+		answer, err := control.Ask(ctx, socket, request)
 		switch {
 		case refused(err): // it was killed
 			continue
 		case err != nil && answer.Error == control.ErrNoFile.Error(): // that is not for it
+			continue
+		case err != nil && answer.Error != "":
+			failures = append(failures, fmt.Errorf("%s: %w", name(answer.Listener), err))
 			continue
 		case err != nil:
 			failures = append(failures, fmt.Errorf("%s: %w", socket, err))
@@ -229,22 +337,11 @@ func (a *asker) run(c *cobra.Command, request control.Request, show func(io.Writ
 		if a.listener != "" {
 			who = fmt.Sprintf("no listener called %q runs", a.listener)
 		}
-		return nothingError{fmt.Errorf("%s with its state in %s: is this their user, or do they have another --state-dir?", who, dir)}
+		return nil, nothingError{fmt.Errorf("%s with its state in %s: is this their user, or do they have another --state-dir?", who, dir)}
 	}
-	if a.output == "json" {
-		text, err := json.MarshalIndent(append([]control.Answer{}, answers...), "", "  ")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.OutOrStdout(), "%s\n", text)
-	} else {
-		show(c.OutOrStdout(), answers)
+	err = errors.Join(failures...)
+	if err == nil && concerned == 0 && request.Selector != "*" {
+		err = nothingError{fmt.Errorf("no listener watches %q", request.Selector)}
 	}
-	if err := errors.Join(failures...); err != nil {
-		return err
-	}
-	if concerned == 0 && request.Selector != "*" {
-		return nothingError{fmt.Errorf("no listener watches %q", request.Selector)}
-	}
-	return nil
+	return &show.Page{Table: table(answers), Data: answers, Nagios: plugin(answers, err)}, err
 }

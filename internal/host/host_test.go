@@ -21,6 +21,13 @@ func listeners(t *testing.T, answers ...control.Answer) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	serve(t, dir, answers...)
+	return dir
+}
+
+// serve runs a listener for each answer, with their state in dir.
+func serve(t *testing.T, dir string, answers ...control.Answer) {
+	t.Helper()
 	for _, a := range answers {
 		folder := filepath.Join(dir, "supervisor")
 		os.Mkdir(folder, 0o700)
@@ -47,7 +54,6 @@ func listeners(t *testing.T, answers ...control.Answer) string {
 			}
 		}
 	}
-	return dir
 }
 
 var web = control.Answer{
@@ -73,13 +79,19 @@ func TestPrinted(t *testing.T) {
 	l.Close()
 	notes := "web: supervisord cannot be asked: no answer\nweb: group web: 20 of 20 fail http at once\n"
 	for _, tt := range []struct{ args, out string }{
-		{"listeners", "LISTENER PID SINCE WATCHES PROCESSES CHECKS DOES\n" +
-			"web 7 2001-09-09T01:46:40Z web:* 2 http, tcp restarts what fails\n" + notes},
-		{"explain", "PROCESS STATE LISTENER CHECK STATUS FAILURES RESTARTS PAUSED UNTIL WOULD BE\n" +
-			"web:a RUNNING web http unhealthy 1h0m0s ago, counts as healthy 1 of 3 2 of 5/10m - nothing yet: http has failed 1 of 3; failures do not count for 12 s more\n" +
-			"- - - tcp healthy, counts as unhealthy (1 of 2 successes) 3 of 3 - - -\n" +
-			"web:b STOPPED web - - - 0 2001-09-09T01:46:40Z nothing: it is STOPPED\n" +
-			"web:a: http unhealthy at " + moment(web.Processes[0].Rules[0].Looked) + `: 503 \x1b[2J` + "\n" + notes},
+		{"listeners", "LISTENER PID SINCE PROCESSES DOES\n" +
+			"web 7 2001-09-09T01:46:40Z 2 watches web:* (http, tcp); restarts what fails\n" + notes},
+		{"explain", "CHECK STATUS FAILURES LOOKED WHY\n" +
+			"web:a RUNNING, watched by web\n" +
+			"http unhealthy 1 of 3 " + clock(web.Processes[0].Rules[0].Looked) + ", 1h0m ago" + ` 503 \x1b[2J; counts as healthy` + "\n" +
+			"tcp healthy 3 of 3 " + clock(web.Processes[0].Rules[1].Looked) + " counts as unhealthy (1 of 2 successes)\n" +
+			"would be nothing yet: http has failed 1 of 3; failures do not count for 12 s more\n" +
+			"restarts 2 of 5/10m\n" +
+			"\n" +
+			"web:b STOPPED, watched by web\n" +
+			"would be nothing: it is STOPPED\n" +
+			"restarts 0\n" +
+			"paused until 2001-09-09T01:46:40Z\n\n" + notes},
 		{"pause web:* --for 1h", "web: paused web:a, web:b\n" +
 			"web: supervisord cannot be asked: no answer\nweb: actions on web:* are paused until 2001-09-09T01:46:40Z\nweb: group web: 20 of 20 fail http at once\n"},
 		{"version", "supervisor_checks 0.1.0\n"},
@@ -115,7 +127,13 @@ func TestRefused(t *testing.T) {
 		{"pause web:* --for soon", good, 2, `--for: "soon" is neither whole seconds`},
 		{"pause", good, 2, "usage: supervisor_checks pause PROCESS --for DURATION"},
 		{"explain a b", good, 2, "usage: supervisor_checks explain [PROCESS]"},
-		{"listeners --output xml", good, 2, `--output: "xml" is neither table nor json`},
+		{"listeners --output xml", good, 2, `--output: "xml" is none of table, json, yaml, nagios`},
+		{"listeners --output nagios", good, 3, `--output: "nagios" is only for explain and once`},
+		{"explain --output nagios --watch", good, 3, "--watch: not with --output nagios"},
+		{"explain --watch=soon", good, 2, `--watch: "soon" is neither whole seconds`},
+		{"explain --watch 5s", good, 2, "write --watch=5s for how often"},
+		{"explain web:* --watch=0", good, 2, `--watch: "0" is not more than 0`},
+		{"explain --output nagios", empty, 3, "no listener runs with its state in "},
 		{"fly", good, 2, `there is no command "fly"`},
 		{"explain", "/dev/null/x", 1, "the state folder cannot be used"},
 	} {

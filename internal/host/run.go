@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -42,9 +42,10 @@ func fileCommands(a *asker) []*cobra.Command {
 	run.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do not")
 	run.Flags().StringVar(&f.standalone, "standalone", "", "look every `DURATION`, as 5s, without being a listener of that supervisord: for another host or container")
 	once := &cobra.Command{
-		Use: "once", Short: "run all checks of a file now, print what they find, and restart nothing", Args: arguments(0, 0),
+		Use: "once [--watch]", Short: "run all checks of a file now, print what they find, and restart nothing", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return f.once(c) },
 	}
+	a.watchOption(once)
 	validate := &cobra.Command{
 		Use: "validate", Short: "say all that is wrong with a file, and which of its patterns match no process", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return f.validate(c) },
@@ -56,7 +57,7 @@ func fileCommands(a *asker) []*cobra.Command {
 	return []*cobra.Command{run, once, validate, {
 		Use: "reload", Short: "have the listeners that run read their files again; what is counted stays", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.run(c, control.Request{Command: control.Reload, Selector: "*"}, printDone("reloaded, and watches"))
+			return a.run(c, control.Request{Command: control.Reload, Selector: "*"}, doneTable("reloaded, and watches"))
 		},
 	}, {
 		Use: "schema", Short: "print the JSON Schema of the file, for editors", Args: arguments(0, 0),
@@ -88,6 +89,9 @@ func (f *fromFile) read() (*config.File, runner.Config, error) {
 // fileError is an error of the file.
 type fileError struct{ error }
 
+// sayWhere is how to tell where supervisord is.
+const sayWhere = "write server: {url: unix:///PATH} into the file, or set SUPERVISOR_SERVER_URL"
+
 // run is a listener until its end.
 func (f *fromFile) run(c *cobra.Command) error {
 	file, cfg, err := f.read()
@@ -100,8 +104,14 @@ func (f *fromFile) run(c *cobra.Command) error {
 	}
 	cfg.Log, cfg.DryRun = log, f.dryRun
 	cfg.Reload = func() ([]runner.Watch, error) {
-		_, again, err := f.read()
-		return again.Watches, err
+		now, again, err := f.read()
+		if err != nil {
+			return nil, err
+		}
+		if keys := now.Lasting(file); keys != nil {
+			log.Warn(fmt.Sprintf("of %s, these have changed and take effect when the listener is started anew: %s", f.config, strings.Join(keys, ", ")))
+		}
+		return again.Watches, nil
 	}
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
@@ -111,38 +121,37 @@ func (f *fromFile) run(c *cobra.Command) error {
 			return usageError{fmt.Errorf("--standalone: %w", err)}
 		}
 	}
-	ended, err := cli.Listen(c.Context(), cfg)
+	status, err := cli.Listen(c.Context(), cfg)
 	var refused *runner.ConfigError
 	switch {
+	case errors.Is(err, supervisor.ErrNoURL):
+		return usageError{fmt.Errorf("supervisord's address is not known: give supervisord.conf a [unix_http_server] section with a file= and restart supervisord; or %s", sayWhere)}
 	case errors.As(err, &refused):
 		return usageError{err}
 	case err != nil:
 		return err
-	case ended != exitOK:
-		return exitStatus(ended)
+	case status != exitOK:
+		return ended{status: status}
 	}
 	return nil
 }
 
 // once runs all checks now.
 func (f *fromFile) once(c *cobra.Command) error {
-	if f.output != "table" && f.output != "json" {
-		return usageError{fmt.Errorf("--output: %q is neither table nor json", f.output)}
-	}
 	_, cfg, err := f.read()
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	found, err := cli.Once(ctx, cfg, f.output, c.OutOrStdout())
-	if err != nil {
-		fmt.Fprintf(c.ErrOrStderr(), "supervisor_checks: error: %v\n", err)
-	}
-	if found != exitOK {
-		return exitStatus(found)
-	}
-	return nil
+	return f.show(c, "supervisor_checks once", func(ctx context.Context) (*show.Page, error) {
+		page, status, err := cli.Look(ctx, cfg, sayWhere)
+		switch {
+		case status == exitUsage:
+			return nil, usageError{err}
+		case status != exitOK:
+			err = ended{status, err}
+		}
+		return page, err
+	})
 }
 
 // validateTime is how long supervisord has to say which processes there are.
@@ -150,9 +159,13 @@ const validateTime = 5 * time.Second
 
 // validate says what is wrong with the file.
 func (f *fromFile) validate(c *cobra.Command) error {
-	_, cfg, err := f.read()
+	file, cfg, err := f.read()
 	if err != nil {
 		return err
+	}
+	missing := file.Missing()
+	for _, text := range missing {
+		fmt.Fprintf(c.OutOrStdout(), "%s: %s: it is unknown until that can be run\n", f.config, text)
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), validateTime)
 	defer cancel()
@@ -163,15 +176,18 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
 		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: neither the file nor SUPERVISOR_SERVER_URL says where supervisord is, and it is at no usual socket.\n", f.config)
-		return nil
+		return failed(len(missing))
 	case errors.As(err, &refused):
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	case err != nil:
 		fmt.Fprintf(out, "%s is valid. Whether its patterns match something is not known: %v\n", f.config, err)
-		return nil
+		return failed(len(missing))
 	}
 	for _, p := range match.Unmatched {
 		fmt.Fprintf(out, "%s: no process matches %q\n", f.config, p)
+	}
+	for _, p := range match.Idle {
+		fmt.Fprintf(out, "%s: %q leaves nothing out: no process matches it\n", f.config, p)
 	}
 	for _, contest := range match.Contested {
 		fmt.Fprintf(out, "%s: %s\n", f.config, contest)
@@ -179,9 +195,23 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	for _, left := range match.LeftOut {
 		fmt.Fprintf(out, "%s: %s is not watched: %s\n", f.config, left.Process.Namespec(), left.Reason)
 	}
-	if len(match.Unmatched)+len(match.Contested) > 0 {
-		return exitStatus(exitFailed)
+	if match.Watched == 0 {
+		fmt.Fprintf(out, "%s: it watches no process\n", f.config)
 	}
-	fmt.Fprintf(out, "%s is valid: it watches %d processes.\n", f.config, match.Watched)
+	if match.Watched == 0 {
+		return ended{status: exitFailed}
+	}
+	if err := failed(len(match.Unmatched) + len(match.Contested) + len(missing)); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is valid: it watches %s.\n", f.config, show.Count(match.Watched, "process", "processes"))
+	return nil
+}
+
+// failed is the end of a command that has found so much that is wrong.
+func failed(found int) error {
+	if found > 0 {
+		return ended{status: exitFailed}
+	}
 	return nil
 }

@@ -3,7 +3,6 @@ package httpcheck
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -44,8 +42,16 @@ type Config struct {
 	// and whole is false.
 	Judge func(body []byte, whole bool) error
 
-	CAFile   string // PEM, instead of the system's certificates
-	Insecure bool   // any certificate will do
+	CAFile     string // PEM, instead of the system's certificates
+	Insecure   bool   // any certificate will do
+	CertFile   string // PEM, what is shown to a server that asks
+	KeyFile    string // and its key
+	ServerName string // "" means the host of the Host header
+
+	// CertMinValidity is for how long the server's certificate must still be valid, and
+	// those above it up to one that is trusted. With Insecure it is that of the server
+	// alone. 0 leaves it to the handshake.
+	CertMinValidity time.Duration
 
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil means a net.Dialer's
 }
@@ -88,9 +94,10 @@ func New(cfg Config) (*Exchange, error) {
 	if err := x.setHeader(cfg); err != nil {
 		return nil, err
 	}
-	if x.tls, err = tlsConfig(cfg); err != nil {
+	if err := x.setTLS(cfg); err != nil {
 		return nil, err
 	}
+	x.certMinValidity = cfg.CertMinValidity
 	if x.statuses, err = ParseStatuses(cfg.ExpectStatus); err != nil {
 		return nil, &FieldError{Field: "expect-status", Err: err}
 	}
@@ -213,29 +220,49 @@ func isHost(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-func tlsConfig(cfg Config) (*tls.Config, error) {
+// setTLS fills in x.tls, x.pair and x.roots. Both of the latter are read again when a
+// connection is made: certificates are renewed while we run.
+func (x *Exchange) setTLS(cfg Config) error {
 	if cfg.Scheme != "http" && cfg.Scheme != "https" {
-		return nil, refuse("scheme", "%q is neither http nor https", cfg.Scheme)
+		return refuse("scheme", "%q is neither http nor https", cfg.Scheme)
+	}
+	if cfg.Scheme == "http" {
+		for _, o := range []struct {
+			field string
+			given bool
+		}{
+			{"ca-file", cfg.CAFile != ""}, {"insecure", cfg.Insecure}, {"cert-file", cfg.CertFile != ""}, {"key-file", cfg.KeyFile != ""},
+			{"server-name", cfg.ServerName != ""}, {"cert-min-validity", cfg.CertMinValidity != 0},
+		} {
+			if o.given {
+				return refuse(o.field, "needs the scheme https")
+			}
+		}
+		return nil
+	}
+	x.tls = &tls.Config{InsecureSkipVerify: cfg.Insecure, ServerName: cfg.ServerName}
+	switch {
+	case cfg.CertMinValidity < 0:
+		return refuse("cert-min-validity", "%v is less than 0", cfg.CertMinValidity)
+	case cfg.CertFile != "" && cfg.KeyFile == "":
+		return &FieldError{Field: "cert-file", Err: errors.New("needs key-file"), With: []string{"key-file"}}
+	case cfg.CertFile == "" && cfg.KeyFile != "":
+		return &FieldError{Field: "key-file", Err: errors.New("needs cert-file"), With: []string{"cert-file"}}
+	case cfg.CertFile != "":
+		x.pair = &keyPair{certFile: cfg.CertFile, keyFile: cfg.KeyFile}
+		if _, err := x.pair.load(); err != nil {
+			return &FieldError{Field: "cert-file", Err: err}
+		}
 	}
 	switch {
-	case cfg.Scheme == "http" && cfg.CAFile != "":
-		return nil, refuse("ca-file", "needs the scheme https")
-	case cfg.Scheme == "http" && cfg.Insecure:
-		return nil, refuse("insecure", "needs the scheme https")
-	case cfg.Scheme == "http":
-		return nil, nil
 	case cfg.CAFile == "":
-		return &tls.Config{InsecureSkipVerify: cfg.Insecure}, nil
+		return nil
 	case cfg.Insecure:
-		return nil, &FieldError{Field: "ca-file", Err: errors.New("is of no use with insecure: give one of them"), With: []string{"insecure"}}
+		return &FieldError{Field: "ca-file", Err: errors.New("is of no use with insecure: give one of them"), With: []string{"insecure"}}
 	}
-	pem, err := os.ReadFile(cfg.CAFile)
-	if err != nil {
-		return nil, &FieldError{Field: "ca-file", Err: err}
+	x.roots = &authorities{file: cfg.CAFile}
+	if _, err := x.roots.load(); err != nil {
+		return &FieldError{Field: "ca-file", Err: err}
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, refuse("ca-file", "there is no PEM certificate in %s", cfg.CAFile)
-	}
-	return &tls.Config{RootCAs: pool}, nil
+	return nil
 }

@@ -48,7 +48,11 @@ type Exchange struct {
 	header  http.Header
 	body    string
 	timeout time.Duration
-	tls     *tls.Config // nil for plain HTTP
+	tls     *tls.Config  // nil for plain HTTP
+	pair    *keyPair     // nil for none to be shown
+	roots   *authorities // nil for the system's
+
+	certMinValidity time.Duration
 
 	statuses Statuses
 	judge    func(body []byte, whole bool) error // nil leaves the body unread
@@ -60,6 +64,9 @@ type Exchange struct {
 type Answer struct {
 	StatusCode int           // 0 when there was none
 	Latency    time.Duration // from the dial to the verdict
+
+	CertExpires time.Time // when the server's certificate ends, or one above it before that; zero without TLS
+	OwnExpired  bool      // the certificate that was shown to the server had ended
 }
 
 // Do makes the exchange with the server at address of network ("tcp" or
@@ -72,7 +79,8 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	start := time.Now()
 	try, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
-	code, awaited, err := x.exchange(try, network, address)
+	var answer Answer
+	awaited, err := x.exchange(try, network, address, &answer)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -84,15 +92,16 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	default:
 		err = printable(err)
 	}
-	return Answer{StatusCode: code, Latency: time.Since(start)}, err
+	answer.Latency = time.Since(start)
+	return answer, err
 }
 
-// exchange does the work of Do. With an error awaited is what did not come, or
+// exchange does the work of Do, and says of the answer what is known of it. With an error awaited is what did not come, or
 // "" when all came and was judged.
-func (x *Exchange) exchange(ctx context.Context, network, address string) (code int, awaited string, err error) {
+func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer) (awaited string, err error) {
 	conn, err := x.dial(ctx, network, address)
 	if err != nil {
-		return 0, "connection", err
+		return "connection", err
 	}
 	defer conn.Close()
 	// The end of ctx fails whatever the connection is doing then, so that a
@@ -103,10 +112,29 @@ func (x *Exchange) exchange(ctx context.Context, network, address string) (code 
 	host := x.hostHeader(network, address)
 	if x.tls != nil {
 		cfg := x.tls.Clone()
-		cfg.ServerName = (&url.URL{Host: host}).Hostname()
+		if x.pair != nil {
+			cfg.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (pair *tls.Certificate, _ error) {
+				pair, known.OwnExpired = x.pair.show(asked)
+				return pair, nil
+			}
+		}
+		if x.roots != nil {
+			cfg.RootCAs, _ = x.roots.load()
+		}
+		if cfg.ServerName == "" {
+			cfg.ServerName = (&url.URL{Host: host}).Hostname()
+		}
 		secured := tls.Client(conn, cfg)
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return 0, "TLS handshake", fmt.Errorf("TLS handshake: %w", err)
+			return "TLS handshake", fmt.Errorf("TLS handshake: %w", err)
+		}
+		known.CertExpires = expiry(secured.ConnectionState())
+		if left := time.Until(known.CertExpires); left < x.certMinValidity && x.certMinValidity > 0 {
+			until := known.CertExpires.UTC().Format("2006-01-02 15:04 MST")
+			if left < 0 {
+				return "", fmt.Errorf("the certificate of the server was valid until %s", until)
+			}
+			return "", fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", inDays(left.Truncate(time.Minute)), until, inDays(x.certMinValidity))
 		}
 		conn = secured
 	}
@@ -119,31 +147,71 @@ func (x *Exchange) exchange(ctx context.Context, network, address string) (code 
 	switch {
 	case err == nil && limited.N > 0:
 	case writeErr != nil:
-		return 0, "answer", fmt.Errorf("send the request: %w", writeErr)
+		return "answer", fmt.Errorf("send the request: %w", writeErr)
 	case limited.N == 0:
-		return 0, "answer", fmt.Errorf("the header of the answer is longer than %d bytes", maxHeader)
+		return "answer", fmt.Errorf("the header of the answer is longer than %d bytes", maxHeader)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return 0, "answer", fmt.Errorf("the server closed the connection without an answer: %w", err)
+		return "answer", fmt.Errorf("the server closed the connection without an answer: %w", err)
 	default:
-		return 0, "answer", fmt.Errorf("read the answer: %w", err)
+		return "answer", fmt.Errorf("read the answer: %w", err)
 	}
-	code = resp.StatusCode
-	if !x.statuses.Contains(code) {
-		return code, "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code))))
+	known.StatusCode = resp.StatusCode
+	if !x.statuses.Contains(resp.StatusCode) {
+		return "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
 	}
 	if x.judge == nil {
-		return code, "", nil
+		return "", nil
 	}
 	limited.N = math.MaxInt64 // MaxBody is the bound from here on
 	again := bufio.NewReader(io.MultiReader(bytes.NewReader(head), answer))
 	if resp, err = http.ReadResponse(again, resp.Request); err != nil {
-		return code, "end of the header", fmt.Errorf("read the header: %w", err)
+		return "end of the header", fmt.Errorf("read the header: %w", err)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1)) // one more tells whether that is all
 	if err != nil {
-		return code, "end of the body", fmt.Errorf("read the body: %w", err)
+		return "end of the body", fmt.Errorf("read the body: %w", err)
 	}
-	return code, "", x.judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+	return "", x.judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+}
+
+// expiry returns when the certificate of a server ends, or one above it before that. Of
+// several ways up to one that is trusted the one that lasts counts, whatever else the
+// server sends; without any it is the end of the server's own.
+func expiry(state tls.ConnectionState) (end time.Time) {
+	for _, chain := range state.VerifiedChains {
+		first := chain[0].NotAfter
+		for _, c := range chain {
+			if c.NotAfter.Before(first) {
+				first = c.NotAfter
+			}
+		}
+		if first.After(end) {
+			end = first
+		}
+	}
+	if len(state.VerifiedChains) == 0 && len(state.PeerCertificates) > 0 {
+		end = state.PeerCertificates[0].NotAfter
+	}
+	return end
+}
+
+// inDays writes a duration with its days, and without zeros at its end: "14d", "1d12h".
+func inDays(d time.Duration) (text string) {
+	const day = 24 * time.Hour
+	if d >= day {
+		text = fmt.Sprintf("%dd", d/day)
+		if d %= day; d == 0 {
+			return text
+		}
+	}
+	rest := d.String()
+	if strings.HasSuffix(rest, "m0s") {
+		rest = strings.TrimSuffix(rest, "0s")
+	}
+	if strings.HasSuffix(rest, "h0m") {
+		rest = strings.TrimSuffix(rest, "0m")
+	}
+	return text + rest
 }
 
 // request returns the bytes of the request.

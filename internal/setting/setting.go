@@ -27,7 +27,7 @@ func Secret(path string) (string, error) {
 	return strings.TrimSuffix(secret, "\r"), nil
 }
 
-// Duration reads `30` (seconds) and `30s`.
+// Duration reads `30` (seconds), `30s`, `1h30m` and `14d`.
 func Duration(s string) (time.Duration, error) {
 	if n, err := decimal.Parse(s); err == nil {
 		const most = 1 << 33 // seconds that a time.Duration holds
@@ -35,6 +35,11 @@ func Duration(s string) (time.Duration, error) {
 			return 0, fmt.Errorf("%q is too long", s)
 		}
 		return time.Duration(n) * time.Second, nil
+	}
+	if days, is := strings.CutSuffix(s, "d"); is {
+		if n, err := decimal.Parse(days); err == nil && n >= 0 && n < 100_000 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
 	}
 	if d, err := time.ParseDuration(s); err == nil {
 		return d, nil

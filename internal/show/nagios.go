@@ -1,0 +1,215 @@
+package show
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+)
+
+// Report is what was found, in the words of statuses: healthy, unhealthy, unknown.
+type Report struct {
+	Findings []Finding
+	Figures  []Figure
+	Troubles []string // why something is unknown besides
+	Notes    []string // what else there is to say
+}
+
+// Finding is what is known of a process by one check.
+type Finding struct {
+	Process, Check string
+	Status, Reason string
+}
+
+// Figure is a number that was measured. Metric ends in its unit: "latency_seconds".
+type Figure struct {
+	Of, Metric string
+	Value      float64
+}
+
+// Resting is the status of what is not to be checked now.
+const Resting = "resting"
+
+// worst are the statuses, the worst first.
+var worst = []string{"unhealthy", "unknown", "healthy", Resting}
+
+// verdicts are what Nagios calls them, with its exit statuses.
+var verdicts = map[string]struct {
+	word string
+	exit int
+}{
+	"healthy":   {"OK", 0},
+	"unhealthy": {"CRITICAL", 2},
+	"unknown":   {"UNKNOWN", 3},
+	Resting:     {"OK", 0},
+}
+
+// ExitUnknown is the exit status of a plugin that does not know.
+const ExitUnknown = 3
+
+// status is the worst of the report. Nothing found is nothing known.
+func (r Report) status() string {
+	status := Resting
+	if len(r.Findings) == 0 || len(r.Troubles) > 0 {
+		status = "unknown"
+	}
+	for _, f := range r.Findings {
+		status = worse(status, f.Status)
+	}
+	return status
+}
+
+// worse is the worse of two statuses. One of another version's says nothing.
+func worse(a, b string) string {
+	return worst[min(slices.Index(worst, known(a)), slices.Index(worst, known(b)))]
+}
+
+// known is a status, or unknown where it is another word, as a listener of another
+// version may have.
+func known(status string) string {
+	if !slices.Contains(worst, status) {
+		return "unknown"
+	}
+	return status
+}
+
+// Exit is the exit status that a plugin has for the report.
+func (r Report) Exit() int { return verdicts[r.status()].exit }
+
+// Summary counts processes by the worst of each.
+func (r Report) Summary() string {
+	processes := make(map[string]string)
+	for _, f := range r.Findings {
+		if _, is := processes[f.Process]; !is {
+			processes[f.Process] = Resting
+		}
+		processes[f.Process] = worse(processes[f.Process], f.Status)
+	}
+	counts := make(map[string]int)
+	for _, status := range processes {
+		counts[status]++
+	}
+	var parts []string
+	for _, status := range worst {
+		switch counts[status] {
+		case 0:
+		case len(processes):
+			if len(processes) == 1 {
+				return "1 process: " + status
+			}
+			return fmt.Sprintf("%d processes, all %s", len(processes), status)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", counts[status], status))
+		}
+	}
+	if parts == nil {
+		return "no process was checked"
+	}
+	return fmt.Sprintf("%d processes: %s", len(processes), strings.Join(parts, ", "))
+}
+
+// text is what a plugin prints: a line with what is worst and, behind a bar, all
+// figures; then a line for each other thing that is not healthy, and for what else
+// there is to say. See https://www.monitoring-plugins.org/doc/guidelines.html.
+func (r Report) text() string {
+	status := r.status()
+	var first string // of what is worst
+	var lines []string
+	tell := func(of, text string) {
+		if of == status && first == "" {
+			first = text
+			return
+		}
+		lines = append(lines, text)
+	}
+	for _, trouble := range r.Troubles {
+		tell("unknown", trouble)
+	}
+	processes := make(map[string]bool)
+	for _, f := range r.Findings {
+		processes[f.Process] = true
+		name := strings.TrimSpace(f.Process + " " + f.Check)
+		if f.Status != "healthy" && f.Status != Resting {
+			tell(known(f.Status), fmt.Sprintf("%s %s: %s", name, f.Status, f.Reason))
+		}
+	}
+	said := fmt.Sprintf("%s of %s healthy", Count(len(r.Findings), "check", "checks"), Count(len(processes), "process", "processes"))
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status == Resting }) {
+		said = r.Summary()
+	}
+	if status != "healthy" && status != Resting {
+		said = first
+		if len(r.Findings) > 0 {
+			said = strings.TrimSuffix(r.Summary()+"; "+first, "; ")
+		}
+	}
+	if said == "" {
+		said = r.Summary()
+	}
+	var b strings.Builder
+	b.WriteString(nagiosLine(status, said))
+	for i, f := range r.Figures {
+		if i == 0 {
+			b.WriteString(" |")
+		}
+		b.WriteString(" " + f.text())
+	}
+	b.WriteByte('\n')
+	for _, line := range slices.Concat(lines, r.Notes) {
+		b.WriteString(nagiosText(line) + "\n")
+	}
+	return b.String()
+}
+
+func nagiosLine(status, text string) string {
+	return "SUPERVISOR_CHECKS " + verdicts[status].word + " - " + nagiosText(text)
+}
+
+// NagiosError returns what a plugin prints that could not look, and why.
+func NagiosError(why string) string { return nagiosLine("unknown", why) + "\n" }
+
+// WantsNagios reports whether a command line asks for that format, for those that
+// something else is wrong with.
+func WantsNagios(args []string) bool {
+	for i, arg := range args {
+		if arg == "--output=nagios" || arg == "nagios" && i > 0 && args[i-1] == "--output" {
+			return true
+		}
+	}
+	return false
+}
+
+// nagiosText returns text without what would begin figures, or end the line.
+func nagiosText(text string) string { return foreign.Line(strings.ReplaceAll(text, "|", "¦"), 0) }
+
+// units are what the names of metrics end in, with their units in figures.
+var units = []struct{ suffix, unit string }{{"_seconds", "s"}, {"_bytes", "B"}, {"_percent", "%"}, {"_total", "c"}}
+
+// label replaces what must not be in the label of a figure, and doubles quotes.
+var label = strings.NewReplacer("=", "_", "'", "''", "|", "¦")
+
+// text returns a figure as a plugin prints it. A value that is no number is U.
+func (f Figure) text() string {
+	metric, unit := f.Metric, ""
+	for _, u := range units {
+		if short, is := strings.CutSuffix(metric, u.suffix); is {
+			metric, unit = short, u.unit
+		}
+	}
+	value := "U"
+	if !math.IsNaN(f.Value) && !math.IsInf(f.Value, 0) {
+		value = strconv.FormatFloat(f.Value, 'f', -1, 64) + unit
+	}
+	return "'" + label.Replace(foreign.Line(f.Of+" "+metric, 0)) + "'=" + value
+}
+
+// Count is a number with what it counts.
+func Count(n int, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
