@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -104,6 +105,10 @@ redirect_stderr=true
 				return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 			})
 		}
+		// All kills may have come before a first stop.
+		h.until("one was restarted", 60*time.Second, func() bool {
+			return slices.ContainsFunc(names, func(name string) bool { return h.starts(name) > 1 })
+		})
 		os.Remove(bad)
 		starts, failed := 0, 0
 		for _, name := range names {
@@ -111,12 +116,7 @@ redirect_stderr=true
 				p := h.process("all:" + name)
 				return p.State == supervisor.Running && p.Uptime >= 3*time.Second && h.intents() == 0
 			})
-			text, err := os.ReadFile(filepath.Join(h.Dir, "starts-"+name))
-			if err != nil {
-				h.t.Fatal(err)
-			}
-			n, _ := strconv.Atoi(string(text))
-			starts += n - 1
+			starts += h.starts(name) - 1
 		}
 		for _, program := range []string{"worker", "stubborn"} {
 			output, _ := os.ReadFile(filepath.Join(h.Dir, program+".log"))
@@ -138,6 +138,19 @@ redirect_stderr=true
 			check(h)
 		}
 	})
+}
+
+// starts is how often a worker was started.
+func (h *host) starts(name string) int {
+	text, err := os.ReadFile(filepath.Join(h.Dir, "starts-"+name))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(string(text))
+	if err != nil {
+		return 0 // it is being written
+	}
+	return n
 }
 
 // watchDown looks again and again how many processes of a group do not run, until
