@@ -389,7 +389,7 @@ func (w *world) await(tick, size int) {
 		}
 	}
 	_, _, text := w.log.state()
-	w.t.Fatalf("not all of %q are checked at tick %d:\n%s", w.due(tick), tick+1, text[size:])
+	w.t.Fatalf("not all of %v are done at tick %d:\n%s", w.due(tick), tick+1, text[size:])
 }
 
 // awaitUnlocked waits until restarts have ended that are said to be successful: each
@@ -417,10 +417,11 @@ var result = regexp.MustCompile(`^time=\S+ level=(\S+) msg="(.*)"(?: listener=\S
 // short is a failure that is not the last one of several that it takes.
 var short = regexp.MustCompile(`unhealthy.*\((\d+) of (\d+)\)$`)
 
-// settled reports whether a log has results of all of these processes, and says that
-// those which failed run again.
-func settled(text string, processes []string) bool {
-	checked, failed := make(map[string]bool), make(map[string]bool)
+// settled reports whether a log has as many results of each process as there are due,
+// or says that it failed, and that those which failed run again: no more of their
+// checks are made then.
+func settled(text string, due map[string]int) bool {
+	checked, failed, ended := make(map[string]int), make(map[string]bool), make(map[string]bool)
 	for line := range strings.Lines(text) {
 		parts := result.FindStringSubmatch(line)
 		if parts == nil {
@@ -430,24 +431,31 @@ func settled(text string, processes []string) bool {
 		count := short.FindStringSubmatch(parts[2])
 		switch {
 		case parts[1] == "DEBUG":
-			checked[process] = true
+			checked[process]++
 			failed[process] = failed[process] || strings.Contains(parts[2], " unhealthy: ")
 		case count != nil && count[1] != count[2], strings.Contains(parts[2], " runs again "):
-			failed[process] = false
+			failed[process], ended[process] = false, true
 		}
 	}
-	return !slices.ContainsFunc(processes, func(p string) bool { return !checked[p] || failed[p] })
+	for process, results := range due {
+		if failed[process] || checked[process] < results && !ended[process] {
+			return false
+		}
+	}
+	return true
 }
 
-// due are the processes that are checked at a tick, of which all are within the
-// shortest period but the first.
-func (w *world) due(tick int) (all []string) {
+// due is how many checks of each process are made at a tick, of which all are within
+// the shortest period but the first.
+func (w *world) due(tick int) map[string]int {
+	all := make(map[string]int)
 	for _, p := range w.seen.Processes {
 		for _, watch := range w.made.Watch {
 			picked := slices.ContainsFunc(watch.Processes, func(pattern config.Pattern) bool { return matches(pattern.Text, process{p[0], p[1]}) })
-			always := slices.ContainsFunc(watch.Checks, func(r config.Rule) bool { return r.Period == nil })
-			if picked && (always || tick == 0) {
-				all = append(all, supervisor.Process{Group: p[0], Name: p[1]}.Namespec())
+			for _, r := range watch.Checks {
+				if picked && (r.Period == nil || tick == 0) {
+					all[supervisor.Process{Group: p[0], Name: p[1]}.Namespec()]++
+				}
 			}
 		}
 	}
