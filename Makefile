@@ -43,7 +43,7 @@ demo: need-supervisord build ## break three workers and watch them being restart
 	@$(GO) run ./examples/demo
 
 .PHONY: test
-test: need-supervisord need-compiler need-shells lint docs-diff unit fuzz cross ## all checks and tests
+test: need-supervisord need-compiler need-shells need-servers lint docs-diff unit fuzz cross ## all checks and tests
 
 .PHONY: test-all
 test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing
@@ -96,7 +96,7 @@ cross: ## build for every system we support, and vet what only others have
 
 # What these commands need of Debian is installed where it is missing and apt-get
 # may be used; else they say what to install.
-.PHONY: need-supervisord need-compiler need-shells
+.PHONY: need-supervisord need-compiler need-shells need-servers
 need-supervisord:
 	@tools/need supervisor 'command -v supervisord'
 need-compiler: # for the race detector, and for the newest supervisord
@@ -106,6 +106,11 @@ need-compiler: # for the race detector, and for the newest supervisord
 need-shells: # for the completions, and man for the man pages
 	@tools/need zsh 'command -v zsh' fish 'command -v fish' bash-completion 'test -e /usr/share/bash-completion/bash_completion' \
 		man-db 'command -v man' || echo "SKIPPED: what tests of completions and man pages need these for" >&2
+
+need-servers: # for the probes
+	@tools/need redis-server 'command -v redis-server' postgresql 'ls /usr/lib/postgresql/*/bin/initdb' \
+		mariadb-server 'command -v mariadbd' etcd-server 'command -v etcd' nginx-light 'command -v nginx' \
+		|| echo "SKIPPED: what tests of probes need these for" >&2
 
 .PHONY: clean
 clean: ## remove what these made

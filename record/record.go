@@ -20,6 +20,7 @@ const (
 
 // Actions of a Restart record.
 const (
+	Draining = "draining"  // it is about to be restarted, and taken out of service before that for Seconds
 	Stopping = "stopping"  // the restart has begun: supervisord is told to stop the process
 	Starting = "starting"  // it has stopped, and supervisord is told to start it
 	Retrying = "retrying"  // something failed, Reason says what, and is tried again

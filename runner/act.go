@@ -281,9 +281,11 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	if d.trial {
 		rec.Why = "a trial"
 	}
+	inService := r.drain(ctx, p, rec, wanted)
 	deadline := time.AfterFunc(plan.startPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
 	works, err := r.carryOut(ctx, p, rec, d)
 	deadline.Stop()
+	inService()
 	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
 		r.makeGood(ctx, rec)
 	}
@@ -308,6 +310,23 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	for _, namespec := range next {
 		r.recheck(ctx, namespec)
 	}
+}
+
+// drain takes a process out of service, and waits for as long as that takes. It returns
+// what puts it back.
+func (r *runner) drain(ctx context.Context, p supervisor.Process, rec record.Record, wanted string) (back func()) {
+	policy := r.acted(rec.Process).policy
+	if kind := r.acted(rec.Process).rule(rec.Check).Action.Kind; policy.Drain == 0 || p.PID == 0 || kind != ActionRestart && kind != ActionStop {
+		return func() {}
+	}
+	rec.Action, rec.Wanted, rec.Seconds = record.Draining, wanted, policy.Drain.Seconds()
+	r.tell(rec)
+	r.Drain(rec.Process, rec.Check+": "+rec.Reason)
+	select {
+	case <-time.After(policy.Drain):
+	case <-ctx.Done():
+	}
+	return func() { r.Drain(rec.Process, "") }
 }
 
 // tellTrial tells what has come of a trial, if it was one. The lock is held.
@@ -489,7 +508,7 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 // is to be seen, and the hook for that to be run.
 func (r *runner) verifies(namespec string) bool {
 	policy := r.acted(namespec).policy
-	return policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
+	return policy.Drain > 0 || policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
 }
 
 // concludes verifies that p works, tells, and runs the hook for that.

@@ -184,6 +184,9 @@ func (r *runner) tellSelection(chosen selection) {
 // check starts the checks of those processes that run and are not being checked
 // or acted on already, and sees to those that do not run and should.
 func (r *runner) check(ctx context.Context, chosen selection, own bool) {
+	if r.Rounds != nil && !own {
+		r.tellRound(chosen)
+	}
 	round := r.startRound(ctx, chosen.watched)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,6 +248,16 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 			}
 		}
 	}
+}
+
+// tellRound tells of a round that begins.
+func (r *runner) tellRound(chosen selection) {
+	plans := r.plans()
+	told := Round{Period: time.Duration(r.period.Load())}
+	for _, p := range chosen.watched {
+		told.Watched = append(told.Watched, Watched{p, plans.of(p.Namespec()).rules})
+	}
+	r.Rounds(told)
 }
 
 // due returns the rules that a process is to be checked by in a round. The lock is
@@ -460,7 +473,11 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 		return j // which is no news
 	}
 	if failuresCount || result.Status == checks.Healthy {
+		down := r.engine.known(rec.Process).down
 		j = r.engine.observe(time.Now(), p, check, result.Status)
+		if down != "" && r.engine.known(rec.Process).down == "" {
+			r.Log.Info(fmt.Sprintf("%s: %s is back, which it depends on: what it has failed meanwhile does not count", rec.Process, down), "process", rec.Process)
+		}
 		rec.Count = j.count
 	}
 	if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() && result.Status != checks.Healthy {

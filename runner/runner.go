@@ -70,6 +70,21 @@ type Config struct {
 	// counted stays. Its error is for a person, and then all stays as it is.
 	Reload func() ([]Watch, error)
 
+	// Down reports whether a dependency is down that Policy.UnlessDown names. It
+	// returns at once.
+	Down func(dependency string) bool
+
+	// Dependencies says how all dependencies are, for people who ask this listener.
+	Dependencies func() []Dependency
+
+	// Drain is told when a process is to be taken out of service, and why, and with ""
+	// when it is in service again. See Policy.Drain. It returns at once.
+	Drain func(process, why string)
+
+	// Rounds, if set, is told of the round of each tick when it begins, and returns at
+	// once.
+	Rounds func(Round)
+
 	// Every, if not 0, makes it no listener: it looks at the processes so often, by
 	// itself, until a signal or ctx ends it. Stdin and Stdout are not used; where they
 	// are nil it is a program of its own all the same.
@@ -90,6 +105,24 @@ type Config struct {
 	// spoken to with supervisor_checks, through a socket in StateDir.
 	Stdin  io.Reader
 	Stdout io.Writer
+}
+
+// Dependency is something that processes depend on.
+type Dependency struct {
+	Name, Status, Reason string
+	Looked               time.Time // when that was found
+}
+
+// Round is that of a tick.
+type Round struct {
+	Period  time.Duration // of the ticks
+	Watched []Watched
+}
+
+// Watched is a process that is watched, and what for.
+type Watched struct {
+	Process supervisor.Process
+	Rules   []Rule // which must not be changed
 }
 
 // A ConfigError is the error of a Config that Run cannot work with. It says
@@ -116,6 +149,7 @@ type runner struct {
 	limit      chan struct{} // holds a place for each process being checked
 	sinks      []*sinkQueue
 
+	period    atomic.Int64  // of the ticks, a time.Duration
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
 	inherited []string // what earlier listeners owe
@@ -208,6 +242,7 @@ func newRunner(cfg Config) (*runner, error) {
 	}
 	r.planned.Store(plans)
 	r.engine = newEngine(func(namespec string) *plan { return r.plans().of(namespec) })
+	r.engine.isDown = cfg.Down
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
 	}
@@ -232,6 +267,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	r.toldFolder = r.StateDir != ""
 	if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
+		return &ConfigError{err}
+	}
+	if err := r.plans().needs(&cfg); err != nil {
 		return &ConfigError{err}
 	}
 	if err := r.plans().prepare(); err != nil {
@@ -336,6 +374,7 @@ func (r *runner) run(ctx context.Context) error {
 			return err
 		}
 		if period, _, isTick := e.Tick(); isTick {
+			r.period.Store(int64(period))
 			r.round(working, false)
 			r.between(working, period)
 		} else {

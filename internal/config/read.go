@@ -433,6 +433,9 @@ func (r *reader) value(node ast.Node, into reflect.Value, path string, f field) 
 	case reflect.TypeFor[Command](), reflect.TypeFor[Words]():
 		r.command(node, into, path)
 		return
+	case reflect.TypeFor[Scalar]():
+		r.scalar(node, into, path, f)
+		return
 	}
 	switch into.Kind() {
 	case reflect.Struct:
@@ -734,6 +737,29 @@ func (r *reader) command(node ast.Node, into reflect.Value, path string) {
 		return
 	}
 	into.Set(reflect.ValueOf(args).Convert(into.Type()))
+}
+
+// scalar reads a text, a number or a truth value, as it is written.
+func (r *reader) scalar(node ast.Node, into reflect.Value, path string, f field) {
+	if b, is := node.(*ast.BoolNode); is {
+		into.Set(reflect.ValueOf(Scalar{b.Value}))
+		return
+	}
+	text, ok := r.text(node, path, f)
+	if !ok {
+		return
+	}
+	value := Scalar{text}
+	switch node.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		n, err := parseDecimal(text)
+		if err != nil {
+			r.problem(node, path, "%v", err)
+			return
+		}
+		value.Value = n
+	}
+	into.Set(reflect.ValueOf(value))
 }
 
 // json reads any value as the JSON that means the same.

@@ -42,6 +42,8 @@ func (d definitions) of(t reflect.Type) map[string]any {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
 		return map[string]any{}
+	case reflect.TypeFor[Scalar]():
+		return map[string]any{"type": []string{"string", "number", "boolean"}}
 	case reflect.TypeFor[Command](), reflect.TypeFor[Words]():
 		return orList(map[string]any{"type": []string{"string", "number"}})
 	}

@@ -37,10 +37,15 @@ type Config struct {
 	ExpectStatus string // as ParseStatuses reads it
 	ExpectBody   string // a regular expression; "" leaves the body unread
 
-	// Judge, if set, takes the place of ExpectBody: it gets the body and says
-	// what is wrong with it. Of one longer than MaxBody it gets as much as that,
-	// and whole is false.
-	Judge func(body []byte, whole bool) error
+	// Judge, if set, gets the body of an answer with an expected status and says
+	// what is wrong with it. Of one longer than MaxBody it gets as much as that, and
+	// whole is false. Criteria get that of any answer.
+	Judge    func(body []byte, whole bool) error
+	Criteria []func(body []byte, whole bool) error
+
+	ExpectHeader map[string]string // regular expressions, one value of each header must match
+	MaxLatency   time.Duration     // from the dial to the verdict; 0 is no limit
+	Locations    bool              // those of redirects are part of answers
 
 	CAFile     string // PEM, instead of the system's certificates
 	Insecure   bool   // any certificate will do
@@ -101,17 +106,36 @@ func New(cfg Config) (*Exchange, error) {
 	if x.statuses, err = ParseStatuses(cfg.ExpectStatus); err != nil {
 		return nil, &FieldError{Field: "expect-status", Err: err}
 	}
-	switch {
-	case cfg.Judge != nil:
-		x.judge = cfg.Judge
-	case cfg.ExpectBody != "":
+	if cfg.ExpectBody != "" {
 		pattern, err := regexp.Compile(cfg.ExpectBody)
 		if err != nil {
 			return nil, &FieldError{Field: "expect-body", Err: err}
 		}
-		x.judge = matching(pattern)
+		x.criteria = append(x.criteria, matching(pattern))
 	}
+	x.criteria = append(x.criteria, cfg.Criteria...)
+	x.judge = cfg.Judge
+	for _, name := range slices.Sorted(maps.Keys(cfg.ExpectHeader)) {
+		pattern, err := regexp.Compile(cfg.ExpectHeader[name])
+		switch {
+		case !isToken(name):
+			return nil, refuse("expect-header", "%q is not a header name", name)
+		case err != nil:
+			return nil, &FieldError{Field: "expect-header", Err: err}
+		}
+		x.headers = append(x.headers, headerPattern{http.CanonicalHeaderKey(name), pattern})
+	}
+	if cfg.MaxLatency < 0 {
+		return nil, refuse("max-latency", "%v is less than 0", cfg.MaxLatency)
+	}
+	x.maxLatency, x.locations = cfg.MaxLatency, cfg.Locations
 	return x, nil
+}
+
+// headerPattern is what one value of a header must match.
+type headerPattern struct {
+	name    string
+	pattern *regexp.Regexp
 }
 
 // matching returns the judge of bodies in which pattern must match.

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -55,7 +56,12 @@ type Exchange struct {
 	certMinValidity time.Duration
 
 	statuses Statuses
-	judge    func(body []byte, whole bool) error // nil leaves the body unread
+	headers  []headerPattern
+	criteria []func(body []byte, whole bool) error // none, and no judge, leave the body unread
+	judge    func(body []byte, whole bool) error   // of an answer with an expected status
+
+	maxLatency time.Duration // 0 is no limit
+	locations  bool          // those of redirects are part of answers
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -65,6 +71,7 @@ type Answer struct {
 	StatusCode int           // 0 when there was none
 	Latency    time.Duration // from the dial to the verdict
 
+	Location    string    // of a redirect, where Config.Locations asks for it
 	CertExpires time.Time // when the server's certificate ends, or one above it before that; zero without TLS
 	OwnExpired  bool      // the certificate that was shown to the server had ended
 }
@@ -80,7 +87,12 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	try, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	var answer Answer
-	awaited, err := x.exchange(try, network, address, &answer)
+	var failed criteria
+	awaited, err := x.exchange(try, network, address, &answer, &failed)
+	answer.Latency = time.Since(start)
+	if x.maxLatency > 0 && answer.Latency > x.maxLatency {
+		failed.add("it took %v, longer than %v", answer.Latency.Round(time.Millisecond), x.maxLatency)
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -92,13 +104,33 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	default:
 		err = printable(err)
 	}
-	answer.Latency = time.Since(start)
+	if failed != nil && ctx.Err() == nil {
+		if err != nil {
+			failed = append(failed, err)
+		}
+		err = printable(failed)
+	}
 	return answer, err
 }
 
+// criteria are those that an answer does not meet.
+type criteria []error
+
+func (c *criteria) add(format string, args ...any) { *c = append(*c, fmt.Errorf(format, args...)) }
+
+func (c criteria) Error() string {
+	var texts []string
+	for _, err := range c {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (c criteria) Unwrap() []error { return c }
+
 // exchange does the work of Do, and says of the answer what is known of it. With an error awaited is what did not come, or
 // "" when all came and was judged.
-func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer) (awaited string, err error) {
+func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer, failed *criteria) (awaited string, err error) {
 	conn, err := x.dial(ctx, network, address)
 	if err != nil {
 		return "connection", err
@@ -132,9 +164,10 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 		if left := time.Until(known.CertExpires); left < x.certMinValidity && x.certMinValidity > 0 {
 			until := known.CertExpires.UTC().Format("2006-01-02 15:04 MST")
 			if left < 0 {
-				return "", fmt.Errorf("the certificate of the server was valid until %s", until)
+				failed.add("the certificate of the server was valid until %s", until)
+			} else {
+				failed.add("the certificate of the server is valid for %s more, until %s, less than %s", inDays(left.Truncate(time.Minute)), until, inDays(x.certMinValidity))
 			}
-			return "", fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", inDays(left.Truncate(time.Minute)), until, inDays(x.certMinValidity))
 		}
 		conn = secured
 	}
@@ -156,10 +189,15 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 		return "answer", fmt.Errorf("read the answer: %w", err)
 	}
 	known.StatusCode = resp.StatusCode
+	judges := x.criteria
 	if !x.statuses.Contains(resp.StatusCode) {
-		return "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
+		failed.add("%s", strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
 	}
-	if x.judge == nil {
+	if x.judge != nil && x.statuses.Contains(resp.StatusCode) {
+		judges = append(slices.Clone(judges), x.judge)
+	}
+	redirected := x.locations && resp.StatusCode/100 == 3
+	if judges == nil && x.headers == nil && !redirected {
 		return "", nil
 	}
 	limited.N = math.MaxInt64 // MaxBody is the bound from here on
@@ -167,12 +205,30 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 	if resp, err = http.ReadResponse(again, resp.Request); err != nil {
 		return "end of the header", fmt.Errorf("read the header: %w", err)
 	}
+	if redirected {
+		known.Location = resp.Header.Get("Location")
+	}
+	for _, h := range x.headers {
+		if values := resp.Header[h.name]; !slices.ContainsFunc(values, h.pattern.MatchString) {
+			failed.add("the header %s does not match %#q: %q", h.name, h.pattern, cut(strings.Join(values, ", ")))
+		}
+	}
+	if judges == nil {
+		return "", nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1)) // one more tells whether that is all
 	if err != nil {
 		return "end of the body", fmt.Errorf("read the body: %w", err)
 	}
-	return "", x.judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+	for _, judge := range judges {
+		if err := judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody); err != nil {
+			*failed = append(*failed, err)
+		}
+	}
+	return "", nil
 }
+
+func cut(s string) string { return s[:min(len(s), maxExcerpt)] }
 
 // expiry returns when the certificate of a server ends, or one above it before that. Of
 // several ways up to one that is trusted the one that lasts counts, whatever else the

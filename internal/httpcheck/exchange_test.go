@@ -230,7 +230,7 @@ func TestJudgeGetsTheBodyAndWhetherItIsWhole(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			called := false
-			x := exchange(t, Config{ExpectBody: "never", Judge: func(body []byte, whole bool) error {
+			x := exchange(t, Config{Judge: func(body []byte, whole bool) error {
 				called = true
 				want, isCut := strings.CutSuffix(tt.body, cut)
 				if string(body) != want || whole == isCut {
