@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/internal/proc"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -107,7 +108,7 @@ func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 	case before == now:
 		return Unsure(fmt.Errorf("%w: no time has passed since the last look", ErrNotYet))
 	case gap > 0:
-		return Unsure(fmt.Errorf("%w: processor time is measured from now on, after %s without a look", ErrNotYet, short(gap.Round(time.Second))))
+		return Unsure(fmt.Errorf("%w: processor time is measured from now on, after %s without a look", ErrNotYet, duration.Short(gap.Round(time.Second))))
 	}
 	elapsed := now.At.Sub(before.At)
 	percent := 100 * cpuTime(before.Look, now.Tree).Seconds() / elapsed.Seconds()
@@ -119,7 +120,7 @@ func (c *CPU) Run(ctx context.Context, p supervisor.Process) Result {
 		lasted := now.At.Sub(now.over)
 		uses := fmt.Sprintf("uses %.1f %% of a processor, more than %v %%, for", percent, c.cfg.MaxPercent)
 		if lasted > c.cfg.Interval {
-			r = Fail(fmt.Errorf("%s %s", uses, short(lasted.Round(100*time.Millisecond))))
+			r = Fail(fmt.Errorf("%s %s", uses, duration.Short(lasted.Round(100*time.Millisecond))))
 		} else { // from round to round only numbers differ, so that a log need not repeat it
 			r = Unsure(fmt.Errorf("%w: %s %.1f s of %.1f s that it may", ErrPending, uses, lasted.Seconds(), c.cfg.Interval.Seconds()))
 		}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -189,7 +190,7 @@ func (c *Log) Run(ctx context.Context, p supervisor.Process) Result {
 		if matches > 1 {
 			times = fmt.Sprint(matches, " times")
 		}
-		r = Fail(fmt.Errorf("`%s` %s within %s, last in the %s", c.cfg.Pattern, times, short(c.cfg.Within), l.newest))
+		r = Fail(fmt.Errorf("`%s` %s within %s, last in the %s", c.cfg.Pattern, times, duration.Short(c.cfg.Within), l.newest))
 	case err != nil:
 		r = Unsure(err)
 	}
@@ -279,7 +280,7 @@ func (l *log) look(ctx context.Context, gap time.Duration, match func(line []byt
 	case gap > 0:
 		l.file = nil // also where it cannot be had now
 		if err = l.toEnd(l.path); err == nil {
-			return 0, fmt.Errorf("%w: its log is read from now on, after %s without a look", ErrNotYet, short(gap.Round(time.Second)))
+			return 0, fmt.Errorf("%w: its log is read from now on, after %s without a look", ErrNotYet, duration.Short(gap.Round(time.Second)))
 		}
 	case !l.unchanged(l.path):
 		skipped, err = l.read(ctx, l.path, maxLook, match)

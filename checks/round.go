@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/proc"
@@ -23,8 +22,9 @@ type RoundStarter interface {
 }
 
 // ErrNotYet is wrapped by the error of an Unknown result of the first look at a
-// run of a process, or of the first for a while: it takes a second one, which the next round has. Nothing is
-// known to be wrong, with the check or with the process. It wraps ErrLookAgain.
+// run of a process, or of the first for a while: it takes a second one, which the next
+// round has. Nothing is known to be wrong, with the check or with the process. It wraps
+// ErrLookAgain.
 var ErrNotYet error = &restated{"cannot tell yet", ErrLookAgain}
 
 // ErrLookAgain is wrapped by the error of an Unknown result which a second look, soon
@@ -83,18 +83,6 @@ func (p *pace) look(now time.Time) (gap time.Duration) {
 func (p pace) next() pace {
 	p.last = time.Time{}
 	return p
-}
-
-// short writes a duration without zeros at its end: "10m" for 10m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // forget drops what is known, by namespec, of processes that are not watched any more.

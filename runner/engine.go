@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -259,7 +260,7 @@ func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judge
 	r.successes = 0
 	t := settings.FailureThreshold
 	if !r.settled && s.process.Uptime < settings.StartPeriod {
-		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", short(settings.StartPeriod))}
+		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", duration.Short(settings.StartPeriod))}
 	}
 	r.failing = true
 	r.push(true, t.results())
@@ -378,7 +379,7 @@ func (e *engine) later(now time.Time, s *subject) decision {
 	if pause := s.plan.policy.Backoff.pause(s.level); pause > 0 {
 		if next := s.lastAct.Add(pause); now.Before(next) {
 			return decision{held: heldByBackoff, next: next,
-				why: fmt.Sprintf("the pause after restart %d is %s, until %s", s.level, short(pause), clock(next))}
+				why: fmt.Sprintf("the pause after restart %d is %s, until %s", s.level, duration.Short(pause), clock(next))}
 		}
 	}
 	if s.plan.policy.Jitter > 0 {
@@ -388,7 +389,7 @@ func (e *engine) later(now time.Time, s *subject) decision {
 		}
 		if now.Before(turn) {
 			return decision{held: heldByJitter, next: turn,
-				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", short(s.plan.policy.Jitter), clock(turn))}
+				why: fmt.Sprintf("restarts are spread over %s: its turn is at %s", duration.Short(s.plan.policy.Jitter), clock(turn))}
 		}
 	}
 	return decision{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -94,7 +95,9 @@ type RestartLimit struct {
 }
 
 // String returns "5/10m".
-func (l RestartLimit) String() string { return fmt.Sprintf("%d/%s", l.Restarts, short(l.Within)) }
+func (l RestartLimit) String() string {
+	return fmt.Sprintf("%d/%s", l.Restarts, duration.Short(l.Within))
+}
 
 // Then is what becomes of a process that has reached its RestartLimit.
 type Then string
@@ -146,7 +149,7 @@ func (b Backoff) pause(restarts int) time.Duration {
 // String returns "10s,2,5m,10m".
 func (b Backoff) String() string {
 	b = b.withDefaults()
-	return fmt.Sprintf("%s,%v,%s,%s", short(b.Initial), b.Factor, short(b.Max), short(b.ResetAfter))
+	return fmt.Sprintf("%s,%v,%s,%s", duration.Short(b.Initial), b.Factor, duration.Short(b.Max), duration.Short(b.ResetAfter))
 }
 
 // Share is a number of a group's processes, or a part of them.
@@ -287,12 +290,12 @@ func (p Policy) describe() (does string) {
 	}
 	add(p.FailureThreshold.results() > 1, "failure-threshold %v", p.FailureThreshold)
 	add(p.SuccessThreshold > 1, "success-threshold %d", p.SuccessThreshold)
-	add(p.StartPeriod > 0, "start-period %s", short(p.StartPeriod))
+	add(p.StartPeriod > 0, "start-period %s", duration.Short(p.StartPeriod))
 	add(p.RestartLimit != RestartLimit{}, "restart-limit %v then %s", p.RestartLimit, p.RestartLimitThen)
 	add(p.Backoff != Backoff{}, "backoff %v", p.Backoff)
 	add(p.MaxUnavailable != Share{}, "max-unavailable %v", p.MaxUnavailable)
 	add(p.PanicThreshold > 0, "panic-threshold %v%%", p.PanicThreshold)
-	add(p.Jitter > 0, "jitter %s", short(p.Jitter))
+	add(p.Jitter > 0, "jitter %s", duration.Short(p.Jitter))
 	for _, state := range p.Revive {
 		add(true, "starts what is %v", state)
 	}
@@ -422,15 +425,3 @@ func (a Action) validate() error {
 
 // signalNames are those that both supervisords know.
 var signalNames = []string{"HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM"}
-
-// short writes a duration without zeros at its end: "10m" for 10m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}

@@ -3,21 +3,16 @@ package cli
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/scripttest"
 	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // nastyReport is one with names and reasons of all kinds.
 func nastyReport() runner.Report {
@@ -74,19 +69,6 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v", test.file, err)
 			continue
 		}
-		path := filepath.Join("testdata", "golden", test.file)
-		if *update {
-			os.MkdirAll(filepath.Dir(path), 0o777)
-			if err := os.WriteFile(path, got.Bytes(), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s: go test -update writes it anew (-want +got)\n%s", test.file, diff)
-		}
+		scripttest.Golden(t, filepath.Join("golden", test.file), got.String())
 	}
 }

@@ -48,6 +48,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
+	"github.com/supervisor-checks/supervisor-checks/internal/scripttest"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -223,7 +224,7 @@ type session struct {
 	python         bool
 	cmd            *exec.Cmd
 	stdin          io.WriteCloser
-	stdout, stderr *transcript
+	stdout, stderr *scripttest.Transcript
 	ended          chan struct{}
 	limit          <-chan struct{}
 
@@ -279,7 +280,7 @@ func run(t *testing.T, c test, bin string, want expectation, additional []string
 	defer cancel()
 	s := &session{
 		test: c, want: want, world: newWorld(t, c), python: additional == nil,
-		stdout: newTranscript(), stderr: newTranscript(),
+		stdout: scripttest.NewTranscript(), stderr: scripttest.NewTranscript(),
 		ended: make(chan struct{}), limit: limit.Done(),
 	}
 	args, err := words(c.args)
@@ -309,7 +310,7 @@ func run(t *testing.T, c test, bin string, want expectation, additional []string
 			meet.await()
 		}
 		if err := s.do(step); err != nil {
-			if err != errEnded {
+			if err != scripttest.ErrEnded {
 				s.problem("does not come to the end of %s: %v", step, err)
 			}
 			break
@@ -323,6 +324,7 @@ func run(t *testing.T, c test, bin string, want expectation, additional []string
 		<-s.ended
 	}
 	s.stdin.Close()
+	s.awaitRest()
 	s.observe()
 	s.judge()
 	return s
@@ -410,7 +412,7 @@ func (s *session) do(step string) error {
 	if _, err := fmt.Fprintf(s.stdin, "ver:3.0 server:%s serial:%d pool:listener poolserial:%d eventname:%s len:%d\n%s",
 		identifier, s.events, s.events, name, len([]rune(payload)), payload); err != nil {
 		<-s.ended
-		return errEnded
+		return scripttest.ErrEnded
 	}
 	if unawaited {
 		s.events-- // as far as what follows is concerned
@@ -428,7 +430,7 @@ func (s *session) do(step string) error {
 // awaitReady waits until the program has answered all events and is ready for
 // another.
 func (s *session) awaitReady() error {
-	return s.stdout.await(s.ended, s.limit, func(text string) bool { return strings.Count(text, "READY\n") > s.events })
+	return s.stdout.Await(s.ended, s.limit, func(text string) bool { return strings.Count(text, "READY\n") > s.events })
 }
 
 // seconds writes pauses in seconds. On a machine that is busy one may be longer
@@ -472,7 +474,7 @@ func (s *session) awaitRound() error {
 	if wantFound == 0 {
 		return s.awaitList()
 	}
-	if err := s.stderr.await(s.ended, s.limit, func(text string) bool {
+	if err := s.stderr.Await(s.ended, s.limit, func(text string) bool {
 		return len(ourFinding.FindAllString(text, -1)) >= wantFound && len(ourRestart.FindAllString(text, -1)) >= wantRestarts
 	}); err != nil {
 		return err
@@ -494,7 +496,7 @@ func (s *session) awaitList() error {
 	}
 	listed := make(chan error, 2)
 	go func() {
-		listed <- s.awaitServer(func() bool {
+		listed <- s.awaitServer(s.ended, func() bool {
 			lists := 0
 			for _, call := range s.world.server.Calls() {
 				if call.Method == "supervisor.getAllProcessInfo" || call.Method == "supervisor.getProcessInfo" {
@@ -505,7 +507,7 @@ func (s *session) awaitList() error {
 		})
 	}()
 	go func() {
-		listed <- s.stderr.await(s.ended, s.limit, func(text string) bool { return strings.Contains(text, "level=ERROR") })
+		listed <- s.stderr.Await(s.ended, s.limit, func(text string) bool { return strings.Contains(text, "level=ERROR") })
 	}()
 	return <-listed
 }
@@ -516,11 +518,21 @@ func (s *session) awaitLeft() error {
 		return nil
 	}
 	want := s.leaves()
-	return s.awaitServer(func() bool { return slices.Equal(s.left(), want) })
+	return s.awaitServer(s.ended, func() bool { return slices.Equal(s.left(), want) })
 }
 
-// awaitServer waits until condition is true of supervisord.
-func (s *session) awaitServer(condition func() bool) error {
+// awaitRest waits until what the program has begun has come to its end: Python's does not
+// wait for a start.
+func (s *session) awaitRest() {
+	if err := s.awaitServer(nil, func() bool {
+		return !slices.ContainsFunc(s.left(), func(p string) bool { return strings.Contains(p, " STARTING ") || strings.Contains(p, " STOPPING ") })
+	}); err != nil {
+		s.problem("leaves processes that neither run nor are stopped: %v", s.left())
+	}
+}
+
+// awaitServer waits until condition is true of supervisord, or the program has ended.
+func (s *session) awaitServer(ended <-chan struct{}, condition func() bool) error {
 	ctx, cancel := context.WithCancel(s.world.t.Context())
 	defer cancel()
 	met := make(chan bool, 1)
@@ -528,10 +540,10 @@ func (s *session) awaitServer(condition func() bool) error {
 	select {
 	case <-met:
 		return nil
-	case <-s.ended:
-		return errEnded
+	case <-ended:
+		return scripttest.ErrEnded
 	case <-s.limit:
-		return errTimeout
+		return scripttest.ErrTimeout
 	}
 }
 

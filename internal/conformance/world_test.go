@@ -1,17 +1,11 @@
 package conformance
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/scripttest"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
 )
@@ -173,49 +168,20 @@ func (w *world) awaitUnlocked() error {
 
 // login lets supervisord be at a port of its own, and ask for a login.
 func (w *world) login(user, password string) {
-	dial := w.server.Config().Dial
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "supervisord"}) },
-		Transport: &http.Transport{
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			DisableKeepAlives: true,
-		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // the call was lost
-	}
-	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		given, secret, _ := r.BasicAuth()
-		if given != user || secret != password {
-			http.Error(rw, "who are you?", http.StatusUnauthorized)
-			return
-		}
-		proxy.ServeHTTP(rw, r)
-	}))
+	front := scripttest.NewLogin(w.server, user, password)
 	w.t.Cleanup(front.Close)
 	w.setenv("SUPERVISOR_SERVER_URL", front.URL)
 }
 
-// closedPort returns a port that refuses connections: a socket holds it that
-// does not listen.
+// closedPort returns a port that refuses connections.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	syscall.ForkLock.RLock()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fd)
-	}
-	syscall.ForkLock.RUnlock()
+	port, free, err := scripttest.ClosedPort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	address, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strconv.Itoa(address.(*syscall.SockaddrInet4).Port)
+	t.Cleanup(free)
+	return port
 }
 
 // A behaviour is what a watched process does with its connection number n, from
@@ -418,56 +384,6 @@ func trickles(text string, pause time.Duration) behaviour {
 				return
 			}
 			<-clock.C
-		}
-	}
-}
-
-// transcript keeps what is written to it, for others to wait for.
-type transcript struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	grown chan struct{} // closed at the next write
-}
-
-func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.grown)
-	t.grown = make(chan struct{})
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
-var (
-	errEnded   = errors.New("the program has ended")
-	errTimeout = errors.New("nothing came")
-)
-
-// await waits until condition is true of the text.
-func (t *transcript) await(ended <-chan struct{}, limit <-chan struct{}, condition func(string) bool) error {
-	for {
-		t.mu.Lock()
-		met, grown := condition(t.text.String()), t.grown
-		t.mu.Unlock()
-		if met {
-			return nil
-		}
-		select {
-		case <-grown:
-		case <-ended:
-			if condition(t.String()) {
-				return nil
-			}
-			return errEnded
-		case <-limit:
-			return errTimeout
 		}
 	}
 }

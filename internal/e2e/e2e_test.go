@@ -65,12 +65,12 @@ type host struct {
 
 // underEach runs a test under each of Python's supervisords. config may name
 // what fill knows.
-func underEach(t *testing.T, config string, test func(h *host)) {
+func underEach(t *testing.T, config string, test func(h *host), files ...realsupervisord.File) {
 	t.Parallel()
 	for _, path := range realsupervisord.Find(t) {
 		t.Run(strings.Trim(strings.ReplaceAll(path, "/", "_"), "_"), func(t *testing.T) {
 			t.Parallel()
-			test(newHost(t, path, realsupervisord.Start(t, path, fill(t, config))))
+			test(newHost(t, path, realsupervisord.Start(t, path, fill(t, config), files...)))
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/realsupervisord"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -91,10 +92,8 @@ func TestOneListenerExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "checks.yaml")
-	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "max_age: 30s", "max_age: 1h", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	const name = "checks.yaml"
+	good := strings.Replace(string(text), "max_age: 30s", "max_age: 1h", 1)
 	config := example(t, "one_listener", [][2]string{
 		{"file=/run/supervisor.sock\n", ""}, // the test has its own
 		{"chmod=0700\n", ""},
@@ -103,7 +102,7 @@ func TestOneListenerExample(t *testing.T) {
 		{"numprocs_start=8001", "numprocs_start={tens}1"},
 		{"/usr/local/bin/worker", "/bin/sleep 1000"},
 		{"/usr/local/bin/", "{bin}/"},
-		{"/etc/supervisor-checks.yaml", file + " --state-dir %(here)s/state"},
+		{"/etc/supervisor-checks.yaml", "%(here)s/" + name + " --state-dir %(here)s/state"},
 		{"/var/log/supervisor/checks.log", "%(here)s/checks.err"},
 	})
 	underEach(t, config, func(h *host) {
@@ -111,9 +110,9 @@ func TestOneListenerExample(t *testing.T) {
 			all, err := h.client.Processes(t.Context())
 			return err == nil && len(all) == 5 && !slices.ContainsFunc(all, func(p supervisor.Process) bool { return p.State != supervisor.Running })
 		})
-		good, listener := string(text), h.process("checks")
+		listener, file := h.process("checks"), filepath.Join(h.Dir, name)
 		write := func(text string) {
-			if err := os.WriteFile(file, []byte(strings.Replace(text, "max_age: 30s", "max_age: 1h", 1)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				h.t.Fatal(err)
 			}
 		}
@@ -146,7 +145,7 @@ func TestOneListenerExample(t *testing.T) {
 				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
 			}
 		}
-	})
+	}, realsupervisord.File{Name: name, Text: good})
 }
 
 // logIn has the test ask supervisord with the login of the examples, and returns

@@ -3,19 +3,13 @@ package host
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/scripttest"
 	"github.com/supervisor-checks/supervisor-checks/internal/show"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // now is when the golden files are of.
 var now = time.Date(2026, 11, 26, 3, 0, 10, 0, time.UTC)
@@ -94,20 +88,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v", test.file, err)
 			continue
 		}
-		path := filepath.Join("testdata", test.file)
-		if *update {
-			os.MkdirAll(filepath.Dir(path), 0o777)
-			if err := os.WriteFile(path, got.Bytes(), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s: go test -update writes it anew (-want +got)\n%s", test.file, diff)
-		}
+		scripttest.Golden(t, test.file, got.String())
 	}
 	for _, test := range []struct {
 		answers []control.Answer

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 )
 
 const (
@@ -96,8 +98,8 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	return answer, err
 }
 
-// exchange does the work of Do, and says of the answer what is known of it. With an error awaited is what did not come, or
-// "" when all came and was judged.
+// exchange does the work of Do, and says of the answer what is known of it. With an
+// error awaited is what did not come, or "" when all came and was judged.
 func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer) (awaited string, err error) {
 	conn, err := x.dial(ctx, network, address)
 	if err != nil {
@@ -134,7 +136,7 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 			if left < 0 {
 				return "", fmt.Errorf("the certificate of the server was valid until %s", until)
 			}
-			return "", fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", inDays(left.Truncate(time.Minute)), until, inDays(x.certMinValidity))
+			return "", fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", duration.Days(left.Truncate(time.Minute)), until, duration.Days(x.certMinValidity))
 		}
 		conn = secured
 	}
@@ -193,25 +195,6 @@ func expiry(state tls.ConnectionState) (end time.Time) {
 		end = state.PeerCertificates[0].NotAfter
 	}
 	return end
-}
-
-// inDays writes a duration with its days, and without zeros at its end: "14d", "1d12h".
-func inDays(d time.Duration) (text string) {
-	const day = 24 * time.Hour
-	if d >= day {
-		text = fmt.Sprintf("%dd", d/day)
-		if d %= day; d == 0 {
-			return text
-		}
-	}
-	rest := d.String()
-	if strings.HasSuffix(rest, "m0s") {
-		rest = strings.TrimSuffix(rest, "0s")
-	}
-	if strings.HasSuffix(rest, "h0m") {
-		rest = strings.TrimSuffix(rest, "0m")
-	}
-	return text + rest
 }
 
 // request returns the bytes of the request.

@@ -55,16 +55,16 @@ var house = map[string]room{
 	"cmd/supervisor_checks": {floor: 6, may: []string{"internal/host"}},
 
 	"internal/host":    {floor: 5, may: []string{"...", "internal/migrate"}},
-	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/setting"}},
+	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/duration", "internal/setting"}},
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
 	"internal/config":  {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "runner", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
-	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
+	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
 
-	"checks": {floor: 2, may: []string{"internal/command", "internal/decimal", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
+	"checks": {floor: 2, may: []string{"internal/command", "internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
 
 	"internal/control":          {floor: 1},
 	"internal/show":             {floor: 1, may: []string{"internal/foreign"}},
@@ -76,8 +76,9 @@ var house = map[string]room{
 
 	"internal/command":   {floor: 0},
 	"internal/decimal":   {floor: 0},
+	"internal/duration":  {floor: 0},
 	"internal/foreign":   {floor: 0},
-	"internal/httpcheck": {floor: 0},
+	"internal/httpcheck": {floor: 0, may: []string{"internal/duration"}},
 	"internal/proc":      {floor: 0},
 }
 

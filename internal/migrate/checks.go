@@ -16,6 +16,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 )
 
@@ -332,7 +333,7 @@ func (m *migration) yaml(l *listener, kind, key, text string) (string, error) {
 		return quote(m.secret(l, "the password", text)), nil
 	case "timeout", "interval", "max_age":
 		if d, err := seconds(text); err == nil {
-			return length(d), nil
+			return duration.Short(d), nil
 		}
 		return value(text), nil
 	case "max":
@@ -418,7 +419,7 @@ func patience(l *listener, timeout, retries string) {
 	}
 	if longest := d*time.Duration(n+1) + 3*time.Second*time.Duration(n*(n+1)/2); longest > l.ticks[0] {
 		l.trap("%d tries of %s and the pauses between them take up to %s, which is longer than the tick of %s: what hangs is looked at less often.",
-			n+1, length(d), length(longest), length(l.ticks[0]))
+			n+1, duration.Short(d), duration.Short(longest), duration.Short(l.ticks[0]))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 )
 
 // Result is what becomes of a configuration.
@@ -195,7 +196,7 @@ func (m *migration) settle() {
 	for _, e := range m.entries {
 		if e.from.ticks[0] > m.tick() {
 			for i := range e.checks {
-				e.checks[i].rule = append(e.checks[i].rule, pair{"period", length(e.from.ticks[0])})
+				e.checks[i].rule = append(e.checks[i].rule, pair{"period", duration.Short(e.from.ticks[0])})
 			}
 		}
 		if !seen[e.from] {

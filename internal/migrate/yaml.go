@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // pair is a key with its value, as YAML.
@@ -73,17 +72,6 @@ func object(settings []pair) string {
 		b.WriteString(s.key + ": " + s.value)
 	}
 	return "{" + b.String() + "}"
-}
-
-// length writes a time without units of which there are none.
-func length(d time.Duration) string {
-	text := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(text, zero) {
-			text = strings.TrimSuffix(text, zero[1:])
-		}
-	}
-	return text
 }
 
 // lines writes an entry.

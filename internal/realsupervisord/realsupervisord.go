@@ -88,13 +88,16 @@ type Daemon struct {
 	ended chan struct{}
 }
 
+// File is one that is beside the configuration when supervisord is started.
+type File struct{ Name, Text string }
+
 // Start starts the supervisord at path and returns when it answers. config is
 // appended to a configuration that has [unix_http_server], [supervisord] and
 // [rpcinterface:supervisor] already; a section that it names again is added to:
 // "[supervisord]\nidentifier=mine".
-func Start(t testing.TB, path, config string) *Daemon {
+func Start(t testing.TB, path, config string, files ...File) *Daemon {
 	t.Helper()
-	return start(t, path, template, config)
+	return start(t, path, template, config, files)
 }
 
 // StartGo is Start for the Go supervisord, whose configuration has
@@ -105,10 +108,10 @@ func Start(t testing.TB, path, config string) *Daemon {
 // standard error.
 func StartGo(t testing.TB, path, config string) *Daemon {
 	t.Helper()
-	return start(t, path, goTemplate, config)
+	return start(t, path, goTemplate, config, nil)
 }
 
-func start(t testing.TB, path, template, config string) *Daemon {
+func start(t testing.TB, path, template, config string, files []File) *Daemon {
 	t.Helper()
 	sockets, err := os.MkdirTemp("", "sv") // the path of a socket must be short, which t.TempDir is not
 	if err != nil {
@@ -119,8 +122,10 @@ func start(t testing.TB, path, template, config string) *Daemon {
 	d := &Daemon{URL: "unix://" + socket, Dir: t.TempDir(), t: t, ended: make(chan struct{})}
 	file := filepath.Join(d.Dir, "supervisord.conf")
 	config = fmt.Sprintf(template, socket) + strings.ReplaceAll(config, "{url}", d.URL)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	for _, f := range append(files, File{filepath.Base(file), config}) {
+		if err := os.WriteFile(filepath.Join(d.Dir, f.Name), []byte(f.Text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	log, err := os.Create(d.logFile())
 	if err != nil {

@@ -3,18 +3,15 @@
 package scripttest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +37,7 @@ func Run(t *testing.T, folder string) {
 		Dir:                 folder,
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
-		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Values[worldKey{}] = new(world)
 			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
@@ -90,9 +87,9 @@ const SocketName = "s"
 // world is what there is around the programs of one script.
 type world struct {
 	server   *supervisortest.Server
-	requests *transcript // of the web server: a line with the path of each
+	requests *Transcript // of the web server: a line with the path of each
 	listener *exec.Cmd
-	log      *transcript   // the listener's standard error
+	log      *Transcript   // the listener's standard error
 	exited   chan struct{} // closed when the listener has
 	told     time.Time     // when the listener was told to end
 }
@@ -209,23 +206,14 @@ func events(_ *world, ts *testscript.TestScript, args []string) error {
 	return os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o666)
 }
 
-// closedPort sets $CLOSED to a port that refuses connections: a socket holds it
-// that does not listen.
+// closedPort sets $CLOSED to a port that refuses connections.
 func closedPort(_ *world, ts *testscript.TestScript, _ []string) error {
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	port, free, err := ClosedPort()
 	if err != nil {
 		return err
 	}
-	ts.Defer(func() { syscall.Close(fd) })
-	syscall.CloseOnExec(fd)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return err
-	}
-	address, err := syscall.Getsockname(fd)
-	if err != nil {
-		return err
-	}
-	ts.Setenv("CLOSED", strconv.Itoa(address.(*syscall.SockaddrInet4).Port))
+	ts.Defer(free)
+	ts.Setenv("CLOSED", port)
 	return nil
 }
 
@@ -297,7 +285,7 @@ func (w *world) rpcserver(ts *testscript.TestScript, sockets []string) error {
 // serve starts a web server on port $PORT, which $PORT_ is with an underscore,
 // and on sockets.
 func (w *world) serve(ts *testscript.TestScript, handler http.HandlerFunc, sockets ...string) error {
-	w.requests = newTranscript()
+	w.requests = NewTranscript()
 	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
 	for _, path := range sockets {
@@ -317,7 +305,7 @@ func (w *world) serve(ts *testscript.TestScript, handler http.HandlerFunc, socke
 // tick, the XML-RPC server for "PATH METHOD", or a stuck supervisord for a
 // method.
 func (w *world) asked(ts *testscript.TestScript, args []string) error {
-	return w.requests.await(regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(args[0])+`$`), patience)
+	return await(w.requests, regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(args[0])+`$`), patience)
 }
 
 // unasked requires that there has been nothing of what asked waits for.
@@ -413,7 +401,7 @@ func (w *world) answer(ts *testscript.TestScript, args []string) error {
 // stuck lets supervisord answer a method no more.
 func (w *world) stuck(_ *testscript.TestScript, args []string) error {
 	if w.requests == nil {
-		w.requests = newTranscript()
+		w.requests = NewTranscript()
 	}
 	w.server.Intercept(func(call supervisortest.Call) supervisortest.Fate {
 		if call.Method != args[0] {
@@ -428,23 +416,7 @@ func (w *world) stuck(_ *testscript.TestScript, args []string) error {
 // login lets $SUPERVISOR_SERVER_URL be a port of supervisord that asks for a
 // login. $ADDRESS is its host and port.
 func (w *world) login(ts *testscript.TestScript, args []string) error {
-	dial := w.server.Config().Dial
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "supervisord"}) },
-		Transport: &http.Transport{
-			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			DisableKeepAlives: true,
-		},
-		ErrorLog: log.New(io.Discard, "", 0), // listeners may end in the middle of a call
-	}
-	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		user, password, _ := r.BasicAuth()
-		if user != args[0] || password != args[1] {
-			http.Error(rw, "who are you?", http.StatusUnauthorized)
-			return
-		}
-		proxy.ServeHTTP(rw, r)
-	}))
+	front := NewLogin(w.server, args[0], args[1])
 	ts.Defer(front.Close)
 	ts.Setenv("SUPERVISOR_SERVER_URL", front.URL)
 	ts.Setenv("ADDRESS", front.Listener.Addr().String())
@@ -475,7 +447,7 @@ func (w *world) listen(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	stdin, stdout := w.server.Listener()
-	w.log, w.exited = newTranscript(), make(chan struct{})
+	w.log, w.exited = NewTranscript(), make(chan struct{})
 	w.listener = exec.Command(path, args[1:]...)
 	w.listener.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "WORK", "TMPDIR", "STATE_DIRECTORY", "SUPERVISOR_SERVER_URL",
@@ -511,7 +483,7 @@ func (w *world) listen(ts *testscript.TestScript, args []string) error {
 // tick sends the listener a tick of this moment, which it must answer at once.
 func (w *world) tick(*testscript.TestScript, []string) error {
 	if w.requests != nil {
-		w.requests.forget()
+		w.requests.Forget()
 	}
 	return w.server.Send("TICK_5", fmt.Sprintf("when:%d", time.Now().Unix()))
 }
@@ -527,7 +499,7 @@ func (w *world) ticks(ts *testscript.TestScript, args []string) error {
 		if err := w.tick(ts, nil); err != nil {
 			return err
 		}
-		if err := w.log.await(pattern, 2*time.Second); err == nil || time.Since(begun) > patience {
+		if err := await(w.log, pattern, 2*time.Second); err == nil || time.Since(begun) > patience {
 			return err
 		}
 	}
@@ -539,7 +511,7 @@ func (w *world) logs(_ *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	return w.log.await(pattern, patience)
+	return await(w.log, pattern, patience)
 }
 
 // hangup lets supervisord end for the listener.
@@ -608,49 +580,12 @@ func (w *world) ended(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// transcript keeps what is written to it, for others to wait for.
-type transcript struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	grown chan struct{} // closed at the next write
-}
-
-func newTranscript() *transcript { return &transcript{grown: make(chan struct{})} }
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.grown)
-	t.grown = make(chan struct{})
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
-func (t *transcript) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text.Reset()
-}
-
-// await waits until the text matches.
-func (t *transcript) await(pattern *regexp.Regexp, limit time.Duration) error {
-	timeout := time.After(limit)
-	for {
-		t.mu.Lock()
-		found, grown := pattern.Match(t.text.Bytes()), t.grown
-		t.mu.Unlock()
-		if found {
-			return nil
-		}
-		select {
-		case <-grown:
-		case <-timeout:
-			return fmt.Errorf("nothing matches %#q in:\n%s", pattern, t)
-		}
+// await waits until a text matches.
+func await(t *Transcript, pattern *regexp.Regexp, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if t.Await(nil, ctx.Done(), pattern.MatchString) != nil {
+		return fmt.Errorf("nothing matches %#q in:\n%s", pattern, t)
 	}
+	return nil
 }
