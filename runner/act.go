@@ -305,6 +305,7 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	if ctx.Err() != nil {
 		return
 	}
+	r.Log.Debug(rec.Process+" is checked in rounds again", "process", rec.Process)
 	for _, namespec := range next {
 		r.recheck(ctx, namespec)
 	}

@@ -479,11 +479,6 @@ func (s *session) awaitRound() error {
 	}); err != nil {
 		return err
 	}
-	if wantRestarts > 0 {
-		if err := s.world.awaitUnlocked(); err != nil {
-			return err
-		}
-	}
 	return s.awaitLeft()
 }
 
@@ -606,7 +601,7 @@ func (s *session) leaves() []string {
 
 var (
 	ourFinding    = regexp.MustCompile(`level=DEBUG msg="(?:\S+:)?(\S+) (healthy|unhealthy|unknown): (\w+)`)
-	ourRestart    = regexp.MustCompile(` msg="\S+ runs again with pid `)
+	ourRestart    = regexp.MustCompile(` msg="\S+ is checked in rounds again"`) // which the log says last of one
 	pythonFinding = regexp.MustCompile("(?m)Performing `(\\w+)` check for process name (\\S+)$|`(\\w+)` check (succeeded|failed|raised error) for process ([^\\s:]+?)[.:]?(?:\\s|$)")
 	complaint     = regexp.MustCompile(`(?m)^\S+: error: (argument [^:]+(?:: expected one argument)?|ambiguous option: --[\w-]+|unrecognized arguments: \S+|the following arguments are required: .*)`)
 	instead       = regexp.MustCompile(` or --[\w-]+`) // what ours takes in place of it

@@ -1,10 +1,8 @@
 package conformance
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -145,25 +142,6 @@ func (w *world) runsAs(namespec string, pid int) {
 	p.Group, p.Name = supervisor.SplitNamespec(namespec)
 	w.server.Remove(namespec)
 	w.server.Add(p)
-}
-
-// awaitUnlocked waits until our program has ended the restarts that it has said
-// to be successful: it holds a lock meanwhile, whose file it removes. Until then
-// ticks pass a process over.
-func (w *world) awaitUnlocked() error {
-	return filepath.WalkDir(w.getenv("STATE_DIRECTORY"), func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(path) == ".lock" {
-			var lock *os.File
-			if lock, err = os.Open(path); err == nil {
-				defer lock.Close() // which unlocks it
-				err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-			}
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
 }
 
 // login lets supervisord be at a port of its own, and ask for a login.

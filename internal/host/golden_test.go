@@ -70,6 +70,7 @@ func TestGolden(t *testing.T) {
 		screen show.Screen
 	}{
 		{"explain-piped.txt", show.Page{Table: explain}, "table", show.Screen{}},
+		{"explain-down.txt", show.Page{Table: processesTable(now, []control.Answer{{Listener: hosts[1].Listener}})}, "table", show.Screen{Width: 80}},
 		{"explain-80.txt", show.Page{Table: explain}, "table", show.Screen{Width: 80}},
 		{"explain-readme.txt", show.Page{Table: processesTable(now, shown)}, "table", show.Screen{Width: 80}},
 		{"explain-120.txt", show.Page{Table: explain}, "table", show.Screen{Width: 120}},

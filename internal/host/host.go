@@ -337,7 +337,7 @@ func (a *asker) ask(ctx context.Context, request control.Request, table func([]c
 		if a.listener != "" {
 			who = fmt.Sprintf("no listener called %q runs", a.listener)
 		}
-		return nil, nothingError{fmt.Errorf("%s with its state in %s: is this their user, or do they have another --state-dir?", who, dir)}
+		return nil, nothingError{fmt.Errorf("%s with its state in %s: is this their user, or do they have another --state-dir? One that has never reached its supervisord cannot be found: its log says why", who, dir)}
 	}
 	err = errors.Join(failures...)
 	if err == nil && concerned == 0 && request.Selector != "*" {

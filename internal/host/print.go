@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/duration"
 	"github.com/supervisor-checks/supervisor-checks/internal/show"
 )
 
@@ -102,9 +103,13 @@ func processesTable(now time.Time, answers []control.Answer) show.Table {
 			}
 		}
 	}
-	if texts := notes(answers); texts != nil {
-		t.Text(0, append([]string{""}, texts...)...)
+	texts := notes(answers)
+	if !again {
+		t.Head = nil
+	} else if texts != nil {
+		t.Text(0, "")
 	}
+	t.Text(0, texts...)
 	return t
 }
 
@@ -117,7 +122,7 @@ func restarts(p control.Process) string {
 	if !p.LastRestart.IsZero() {
 		text += ", the last at " + moment(p.LastRestart)
 		if p.Backoff > 0 {
-			text += fmt.Sprintf(", then a pause of %v", time.Duration(p.Backoff*float64(time.Second)).Round(time.Second))
+			text += ", then a pause of " + duration.Short(time.Duration(p.Backoff*float64(time.Second)).Round(time.Second))
 		}
 	}
 	return text

@@ -197,8 +197,6 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	}
 	if match.Watched == 0 {
 		fmt.Fprintf(out, "%s: it watches no process\n", f.config)
-	}
-	if match.Watched == 0 {
 		return ended{status: exitFailed}
 	}
 	if err := failed(len(match.Unmatched) + len(match.Contested) + len(missing)); err != nil {

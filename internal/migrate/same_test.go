@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -22,7 +21,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -384,31 +382,11 @@ func (w *world) await(tick, size int) {
 		time.Sleep(20 * time.Millisecond)
 		_, last, text := w.log.state()
 		if time.Since(last) > quiet && settled(text[size:], w.due(tick)) {
-			w.awaitUnlocked()
 			return
 		}
 	}
 	_, _, text := w.log.state()
 	w.t.Fatalf("not all of %v are done at tick %d:\n%s", w.due(tick), tick+1, text[size:])
-}
-
-// awaitUnlocked waits until restarts have ended that are said to be successful: each
-// holds a lock meanwhile, and ticks pass its process over.
-func (w *world) awaitUnlocked() {
-	filepath.WalkDir(filepath.Join(w.dir, "state"), func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".lock" {
-			return nil
-		}
-		lock, err := os.Open(path)
-		if err != nil {
-			return nil // it has ended
-		}
-		defer lock.Close() // which unlocks it
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-			w.t.Error(err)
-		}
-		return nil
-	})
 }
 
 // result is a line of the log that tells one, or what came of it.
@@ -418,8 +396,8 @@ var result = regexp.MustCompile(`^time=\S+ level=(\S+) msg="(.*)"(?: listener=\S
 var short = regexp.MustCompile(`unhealthy.*\((\d+) of (\d+)\)$`)
 
 // settled reports whether a log has as many results of each process as there are due,
-// or says that it failed, and that those which failed run again: no more of their
-// checks are made then.
+// or says that it failed, and that those which failed are checked in rounds again: no
+// more of their checks are made in this one.
 func settled(text string, due map[string]int) bool {
 	checked, failed, ended := make(map[string]int), make(map[string]bool), make(map[string]bool)
 	for line := range strings.Lines(text) {
@@ -430,11 +408,11 @@ func settled(text string, due map[string]int) bool {
 		process := parts[3]
 		count := short.FindStringSubmatch(parts[2])
 		switch {
+		case strings.HasSuffix(parts[2], " is checked in rounds again"), count != nil && count[1] != count[2]:
+			failed[process], ended[process] = false, true
 		case parts[1] == "DEBUG":
 			checked[process]++
 			failed[process] = failed[process] || strings.Contains(parts[2], " unhealthy: ")
-		case count != nil && count[1] != count[2], strings.Contains(parts[2], " runs again "):
-			failed[process], ended[process] = false, true
 		}
 	}
 	for process, results := range due {
