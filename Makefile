@@ -43,7 +43,7 @@ demo: need-supervisord build ## break three workers and watch them being restart
 	@$(GO) run ./examples/demo
 
 .PHONY: test
-test: need-supervisord need-compiler need-shells lint docs-diff unit fuzz cross ## all checks and tests
+test: need-supervisord need-compiler need-shells need-servers lint docs-diff together ## all checks and tests
 
 .PHONY: test-all
 test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing
@@ -57,9 +57,11 @@ lint: ## format, vet, staticcheck, tidy
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
 
-KILLS ?= 20
-TICKS ?= 1000
-SEQUENCES ?= 24
+KILLS ?= 10
+TICKS ?= 500
+SEQUENCES ?= 12
+# These come first, so that nothing waits for one of them at the end.
+LONGEST := ./internal/e2e ./runner ./internal/conformance ./supervisor/... ./internal/soak ./internal/migrate ./internal/cli ./internal/config
 TESTTIMEOUT ?= 10m
 .PHONY: unit
 unit: ## all tests, with the race detector, under each supervisord there is
@@ -67,8 +69,16 @@ unit: ## all tests, with the race detector, under each supervisord there is
 		GOSUPERVISORD="$$(tools/go-supervisord "$(CACHE)/go-supervisord")" \
 		PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
 		SUPERLANCE="$$(tools/superlance "$(CACHE)/superlance")" \
-		$(GO) test -race -p 3 -parallel 8 -timeout $(TESTTIMEOUT) ./...
+		$(GO) test -race -p 3 -parallel 8 -timeout $(TESTTIMEOUT) $(LONGEST) ./...
 	$(GO) test -run TestEngineKeepsItsPolicy ./runner
+
+# Tests wait for most of their time. What only computes has that time, and no more.
+.PHONY: together
+together:
+	@mkdir -p "$(CACHE)"; nice -n 19 $(MAKE) fuzz cross >"$(CACHE)/fuzz-cross.log" 2>&1 & other=$$!; \
+		trap 'kill $$other 2>/dev/null' INT TERM EXIT; \
+		$(MAKE) unit || exit 1; \
+		wait $$other; status=$$?; cat "$(CACHE)/fuzz-cross.log"; exit $$status
 
 .PHONY: conformance
 conformance: need-compiler ## compare our programs with those of the Python package
@@ -86,9 +96,11 @@ FUZZTIME ?= 1000x
 fuzz: ## each fuzz target for a short time, or FUZZTIME=60s
 	@tools/fuzz $(FUZZTIME)
 
+# The tests build for this one.
 .PHONY: cross
-cross: ## build for every system we support, and vet what only others have
+cross: ## build for every other system we support, and vet what only others have
 	@for target in linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64; do \
+		[ "$$target" != "$$($(GO) env GOHOSTOS)/$$($(GO) env GOHOSTARCH)" ] || continue; \
 		echo "build for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./... || exit 1; \
 	done
@@ -97,7 +109,7 @@ cross: ## build for every system we support, and vet what only others have
 
 # What these commands need of Debian is installed where it is missing and apt-get
 # may be used; else they say what to install.
-.PHONY: need-supervisord need-compiler need-shells
+.PHONY: need-supervisord need-compiler need-shells need-servers
 need-supervisord:
 	@tools/need supervisor 'command -v supervisord'
 need-compiler: # for the race detector, and for the newest supervisord
@@ -107,6 +119,11 @@ need-compiler: # for the race detector, and for the newest supervisord
 need-shells: # for the completions, and man for the man pages
 	@tools/need zsh 'command -v zsh' fish 'command -v fish' bash-completion 'test -e /usr/share/bash-completion/bash_completion' \
 		man-db 'command -v man' || echo "SKIPPED: what tests of completions and man pages need these for" >&2
+
+need-servers: # for the probes
+	@tools/need redis-server 'command -v redis-server' postgresql 'ls /usr/lib/postgresql/*/bin/initdb' \
+		mariadb-server 'command -v mariadbd' etcd-server 'command -v etcd' nginx-light 'command -v nginx' \
+		|| echo "SKIPPED: what tests of probes need these for" >&2
 
 .PHONY: clean
 clean: ## remove what these made

@@ -308,7 +308,7 @@ func TestHTTPSCertificatesAreRenewed(t *testing.T) {
 	os.WriteFile(cert, []byte("half of"), 0o600)
 	want("while it is written", shown, Healthy, "")
 	issue(t, "new", -time.Minute, nil).write(t, cert, key)
-	want("expired", shown, Unknown, "cannot tell: 400 Bad Request: the certificate in "+cert+" has expired, which the server has asked for")
+	want("expired", shown, Unknown, ": the certificate in "+cert+" has expired, which the server has asked for")
 	want("expired, and not asked for", unasked, Healthy, "")
 	issue(t, "new", time.Hour, nil).write(t, cert, key)
 	want("renewed", renewed, Healthy, "")

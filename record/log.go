@@ -101,6 +101,8 @@ func restartSentence(r Record, took time.Duration) (slog.Level, string) {
 		evidence = "evidence in " + r.Evidence.Folder
 	}
 	switch r.Action {
+	case Draining:
+		return slog.LevelWarn, fmt.Sprintf("%s is taken out of service for %v, and then %s (pid %d): %s", r.Process, took, wanted, r.PID, cause)
 	case Stopping:
 		return slog.LevelWarn, fmt.Sprintf("%s is restarted (pid %d): %s%s", r.Process, r.PID, cause, inBrackets(r.Why, evidence))
 	case Starting:

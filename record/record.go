@@ -20,6 +20,7 @@ const (
 
 // Actions of a Restart record.
 const (
+	Draining = "draining"  // it is about to be restarted, and taken out of service before that for Seconds
 	Stopping = "stopping"  // the restart has begun: supervisord is told to stop the process
 	Starting = "starting"  // it has stopped, and supervisord is told to start it
 	Retrying = "retrying"  // something failed, Reason says what, and is tried again
@@ -69,6 +70,7 @@ type Record struct {
 	Status  string             `json:"status,omitempty"`  // healthy, unhealthy, unknown
 	Before  string             `json:"before,omitempty"`  // of a transition: the status until now
 	Count   string             `json:"count,omitempty"`   // of a transition: how far a threshold is, "2 of 3"
+	Pending bool               `json:"pending,omitempty"` // of an unknown check result: over its limit, but not yet for long enough
 	Reason  string             `json:"reason,omitempty"`  // for anything but healthy
 	Seconds float64            `json:"seconds,omitempty"` // how long the check, or the restart, took
 	Metrics map[string]float64 `json:"metrics,omitempty"` // unit in the key: "latency_seconds"

@@ -54,7 +54,7 @@ func (r *runner) alert(p supervisor.Process, c cause) {
 	if last == nil {
 		return // it is no longer watched
 	}
-	if tell, _ := last.alert.happens(time.Now(), rec.Action+rec.Why+rec.Reason); tell {
+	if tell, _ := last.alert.Happens(time.Now(), rec.Action+rec.Why+rec.Reason); tell {
 		r.tellLocked(rec)
 	}
 }
@@ -86,6 +86,13 @@ func (r *runner) resolve(ctx context.Context, p supervisor.Process, c cause) {
 		return
 	} else if !s.acting {
 		s.take(p)
+		if p.PID == 0 { // of which there are no results that would do it
+			r.engine.depend(time.Now(), s)
+		}
+	}
+	if rule := r.engine.known(rec.Process).rules[c.check]; rule != nil && rule.status != checks.Unhealthy {
+		r.mu.Unlock() // what it depends on has come back meanwhile
+		return
 	}
 	d := r.engine.decide(time.Now(), rec.Process)
 	rec.Wanted = r.wanted(p, c, d)
@@ -281,12 +288,27 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	if d.trial {
 		rec.Why = "a trial"
 	}
+	inService, held := r.drain(ctx, p, rec, d, wanted)
+	if held.held != "" {
+		rec.Action, rec.Wanted, rec.Why, rec.Until = record.Held, wanted, held.why, held.next
+		r.mu.Lock()
+		free()
+		next, _ := r.engine.release(time.Now(), rec.Process, false)
+		r.mu.Unlock()
+		r.tellOnce(rec)
+		r.wakeAt(ctx, rec.Process, held.next)
+		for _, namespec := range next {
+			r.recheck(ctx, namespec)
+		}
+		return
+	}
 	deadline := time.AfterFunc(plan.startPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
 	works, err := r.carryOut(ctx, p, rec, d)
 	deadline.Stop()
 	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
 		r.makeGood(ctx, rec)
 	}
+	inService()
 	r.mu.Lock()
 	if s := r.engine.known(rec.Process); s.stopped && !s.freed {
 		r.kept[rec.Process] = free
@@ -309,6 +331,54 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 	for _, namespec := range next {
 		r.recheck(ctx, namespec)
 	}
+}
+
+// drainLook is how often it is asked whether a process that drains is still to be acted
+// on.
+const drainLook = time.Second
+
+// drain takes a process out of service, and waits for as long as that takes. It returns
+// what puts it back; or, with it put back already, why it is not to be acted on after all.
+func (r *runner) drain(ctx context.Context, p supervisor.Process, rec record.Record, d decision, wanted string) (back func(), held decision) {
+	policy := r.acted(rec.Process).policy
+	kind := r.acted(rec.Process).rule(rec.Check).Action.Kind
+	if policy.Drain == 0 || p.PID == 0 || kind != ActionRestart && kind != ActionStop && !d.stop {
+		return func() {}, held
+	}
+	rec.Action, rec.Wanted, rec.Seconds = record.Draining, wanted, policy.Drain.Seconds()
+	rec.Until = time.Now().Add(policy.Drain)
+	r.setDrained(rec.Process, rec.Until)
+	r.tell(rec)
+	r.Drain(rec.Process, rec.Check+": "+rec.Reason)
+	back = func() {
+		r.setDrained(rec.Process, time.Time{})
+		r.Drain(rec.Process, "")
+	}
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		held = r.engine.hindered(time.Now(), rec.Process)
+		r.mu.Unlock()
+		left := time.Until(rec.Until)
+		if held.held != "" {
+			back()
+			return nil, held
+		}
+		if left <= 0 {
+			break
+		}
+		select {
+		case <-time.After(min(left, drainLook)):
+		case <-ctx.Done():
+		}
+	}
+	return back, held
+}
+
+// setDrained notes until when a process drains; zero when it does not.
+func (r *runner) setDrained(namespec string, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.engine.known(namespec).drained = until
 }
 
 // tellTrial tells what has come of a trial, if it was one. The lock is held.
@@ -490,7 +560,7 @@ func (r *runner) afterwards(ctx context.Context, p supervisor.Process, rec recor
 // is to be seen, and the hook for that to be run.
 func (r *runner) verifies(namespec string) bool {
 	policy := r.acted(namespec).policy
-	return policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
+	return policy.Drain > 0 || policy.MaxUnavailable != (Share{}) || policy.PanicThreshold > 0 || policy.Hooks.AfterRestart != nil
 }
 
 // concludes verifies that p works, tells, and runs the hook for that.

@@ -78,6 +78,11 @@ func (r *runner) answer(ctx context.Context, request control.Request) control.An
 	if trouble != nil {
 		answer.Listener.Trouble = trouble.Error()
 	}
+	if r.Dependencies != nil {
+		for _, d := range r.Dependencies() {
+			answer.Listener.Dependencies = append(answer.Listener.Dependencies, control.Dependency(d))
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.describe(&answer.Listener)
@@ -101,6 +106,9 @@ func (r *runner) reload() error {
 		return err
 	}
 	plans, err := newPlans(watches)
+	if err == nil {
+		err = plans.needs(&r.Config)
+	}
 	if err == nil {
 		err = plans.prepare()
 	}
@@ -342,6 +350,8 @@ func (r *runner) would(now time.Time, p supervisor.Process, s *subject) string {
 	}
 	d := r.engine.decide(now, p.Namespec())
 	switch {
+	case s.acting && now.Before(s.drained):
+		return fmt.Sprintf("it drains until %s, and is acted on then", clock(s.drained))
 	case s.acting:
 		return "nothing more: it is being acted on"
 	case s.stopped && p.PID == 0:

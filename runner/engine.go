@@ -22,6 +22,7 @@ type engine struct {
 	subjects map[string]*subject               // by namespec
 	groups   map[string]*group
 	pauses   []pause
+	isDown   func(dependency string) bool
 }
 
 func newEngine(plans func(namespec string) *plan) *engine {
@@ -52,6 +53,9 @@ type subject struct {
 	freed   bool      // it has been acted on for too long to keep its place
 	tried   time.Time // when it was last chosen to be acted on
 	spread  time.Time // when its turn comes, within the jitter; zero when it has none
+	down    string    // what it depends on and is down; "" for nothing
+	back    time.Time // when that was up again; zero when it never was down
+	drained time.Time // until when it drains; zero when it does not
 }
 
 // rule is what is known of one check of the run of a process.
@@ -217,6 +221,7 @@ func (e *engine) observe(now time.Time, p supervisor.Process, check string, foun
 		return judgement{}
 	}
 	s.take(p)
+	e.depend(now, s)
 	r := s.rules[check]
 	if r == nil {
 		r = new(rule)
@@ -230,6 +235,29 @@ func (e *engine) observe(now time.Time, p supervisor.Process, check string, foun
 		return e.failed(now, s, r, settings)
 	}
 	return judgement{status: r.status}
+}
+
+// depend notes whether something is down that a process depends on. When that is back it
+// has its start period anew, and what was found before does not count.
+func (e *engine) depend(now time.Time, s *subject) {
+	before := s.down
+	s.down = e.downOf(s)
+	if before != "" && s.down == "" {
+		s.back = now
+		for _, r := range s.rules {
+			*r = rule{failing: r.failing}
+		}
+	}
+}
+
+// downOf returns something that a process depends on and is down; "" for nothing.
+func (e *engine) downOf(s *subject) string {
+	for _, name := range s.plan.policy.UnlessDown {
+		if e.isDown != nil && e.isDown(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (e *engine) succeeded(now time.Time, s *subject, r *rule, settings Rule) judgement {
@@ -259,8 +287,12 @@ func (e *engine) succeeded(now time.Time, s *subject, r *rule, settings Rule) ju
 func (e *engine) failed(now time.Time, s *subject, r *rule, settings Rule) judgement {
 	r.successes = 0
 	t := settings.FailureThreshold
-	if !r.settled && s.process.Uptime < settings.StartPeriod {
+	switch {
+	case r.settled:
+	case s.process.Uptime < settings.StartPeriod:
 		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s of its start", duration.Short(settings.StartPeriod))}
+	case now.Sub(s.back) < settings.StartPeriod:
+		return judgement{status: r.status, count: fmt.Sprintf("does not count within %s after what it depends on is back", duration.Short(settings.StartPeriod))}
 	}
 	r.failing = true
 	r.push(true, t.results())
@@ -311,6 +343,7 @@ const (
 	heldByJitter  = "jitter"  // Jitter
 	heldByPanic   = "panic"   // PanicThreshold
 	heldByPlaces  = "places"  // MaxUnavailable
+	heldByDown    = "down"    // UnlessDown
 )
 
 // decision is what is to be done about a process for which something is due.
@@ -335,8 +368,11 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 	if s.stopped {
 		return decision{held: heldByStop, why: "we have stopped it for good"}
 	}
-	if until := e.pausedUntil(now, namespec); !until.IsZero() {
-		return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(until)), next: until}
+	if held := e.hindered(now, namespec); held.held != "" {
+		return held
+	}
+	if s.down != "" && s.process.PID != 0 {
+		return decision{held: heldByDown, why: s.down + " was down when it was looked at, which it depends on"}
 	}
 	if l := s.plan.policy.RestartLimit; l.Restarts > 0 {
 		if acts := s.counting(now, l.Within); len(acts) >= l.Restarts {
@@ -361,6 +397,18 @@ func (e *engine) decide(now time.Time, namespec string) decision {
 		return exceeded
 	}
 	return decision{act: true, trial: s.plan.policy.PanicThreshold > 0 && g.panic != nil && !g.panic.helped}
+}
+
+// hindered says what there is that came up since it was decided to act on a process: its
+// decision has held only then.
+func (e *engine) hindered(now time.Time, namespec string) decision {
+	if down := e.downOf(e.known(namespec)); down != "" {
+		return decision{held: heldByDown, why: down + " is down, which it depends on"}
+	}
+	if until := e.pausedUntil(now, namespec); !until.IsZero() {
+		return decision{held: heldByPause, why: fmt.Sprintf("paused until %s", clock(until)), next: until}
+	}
+	return decision{}
 }
 
 // pausedUntil returns the end of the longest pause that covers a process; zero

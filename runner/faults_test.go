@@ -49,20 +49,27 @@ func randomPolicy(random *rand.Rand) runner.Policy {
 	return p
 }
 
+// sequences is how many random ones a test goes through: SEQUENCES, or 12.
+func sequences(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("SEQUENCES")
+	if text == "" {
+		return 12
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestNoProcessIsLost runs random policies under a supervisord whose connections
 // are cut, which is slow or fails itself, whose processes fail their checks and
 // their starts, and with listeners that are told to end and started anew. No
 // process is told to stop without an entry in the journal, and when the faults are
-// over all processes run. SEQUENCES says how many, 24 unless it is set.
+// over all processes run.
 func TestNoProcessIsLost(t *testing.T) {
-	sequences := 24
-	if text := os.Getenv("SEQUENCES"); text != "" {
-		var err error
-		if sequences, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seed := range uint64(sequences) {
+	for seed := range sequences(t) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 2))
 			flavour := []supervisor.Flavour{supervisor.Python, supervisor.Go}[seed%2]
@@ -163,7 +170,7 @@ var sentences = []struct {
 // log at info level, and compares them with what the sinks were told.
 func TestDecisionsAreInTheLog(t *testing.T) {
 	seen := make(map[string]int)
-	for seed := range uint64(30) {
+	for seed := range sequences(t) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		policy := randomPolicy(random)
 		policy.Revive, policy.Evidence = nil, runner.Evidence{}

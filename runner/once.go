@@ -27,6 +27,7 @@ type Row struct {
 	Result  checks.Result
 	Time    time.Time // when it was known
 	Took    time.Duration
+	Probe   bool // Process is what a dependency is called that was looked at
 	Rests   bool // it is not checked at this time: see Rule.NotDuring
 
 	check checks.Check
@@ -37,7 +38,7 @@ type Row struct {
 // FATAL, which is unhealthy. So is a name that matches nothing. What rests says nothing.
 func (r Report) Status() checks.Status {
 	status := checks.Healthy
-	if len(r.Unmatched) > 0 || len(r.Rows) == 0 {
+	if len(r.Unmatched) > 0 || !slices.ContainsFunc(r.Rows, func(row Row) bool { return !row.Probe }) {
 		status = checks.Unknown
 	}
 	for _, row := range r.Rows {

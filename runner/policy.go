@@ -64,6 +64,16 @@ type Policy struct {
 	// STOPPED is none of them: somebody wanted it so.
 	Revive []supervisor.State
 
+	// Drain is for how long a process that runs is taken out of service, as Config.Drain
+	// is told, before it is restarted or stopped. It is in service again when it works.
+	// 0 means not at all.
+	Drain time.Duration
+
+	// UnlessDown are names of dependencies, of which Config.Down knows: while one of
+	// them is down nothing is done about a process, which it would not help. When it is
+	// back, StartPeriod begins anew.
+	UnlessDown []string
+
 	// Hooks are programs that are told of restarts.
 	Hooks Hooks
 
@@ -296,6 +306,8 @@ func (p Policy) describe() (does string) {
 	add(p.MaxUnavailable != Share{}, "max-unavailable %v", p.MaxUnavailable)
 	add(p.PanicThreshold > 0, "panic-threshold %v%%", p.PanicThreshold)
 	add(p.Jitter > 0, "jitter %s", duration.Short(p.Jitter))
+	add(p.Drain > 0, "drain %s", duration.Short(p.Drain))
+	add(p.UnlessDown != nil, "unless %s is down", strings.Join(p.UnlessDown, " or "))
 	for _, state := range p.Revive {
 		add(true, "starts what is %v", state)
 	}
@@ -348,6 +360,8 @@ func (p Policy) validate() (Policy, error) {
 		return refuse("start-period", "%v is less than 0", p.StartPeriod)
 	case p.Jitter < 0:
 		return refuse("jitter", "%v is less than 0", p.Jitter)
+	case p.Drain < 0:
+		return refuse("drain", "%v is less than 0", p.Drain)
 	}
 	if l := p.RestartLimit; l != (RestartLimit{}) {
 		switch {

@@ -6,8 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
 	"github.com/supervisor-checks/supervisor-checks/record"
 )
 
@@ -17,7 +19,8 @@ const queueLength = 1024
 // queue stands between the runner, which never waits, and something that may.
 // What finds no room is dropped.
 type queue struct {
-	tellDropped func(int) // called in its turn when there is room again
+	tellDropped func(int)      // called in its turn when there is room again
+	count       *atomic.Uint64 // of all that was dropped
 
 	work chan func()
 	done chan struct{}
@@ -27,8 +30,8 @@ type queue struct {
 	dropped int
 }
 
-func newQueue(tellDropped func(int)) *queue {
-	q := &queue{tellDropped: tellDropped, work: make(chan func(), queueLength), done: make(chan struct{})}
+func newQueue(count *atomic.Uint64, tellDropped func(int)) *queue {
+	q := &queue{tellDropped: tellDropped, count: count, work: make(chan func(), queueLength), done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
 		for do := range q.work {
@@ -56,6 +59,7 @@ func (q *queue) put(do func()) {
 	case q.work <- do:
 	default:
 		q.dropped++
+		q.count.Add(1)
 	}
 }
 
@@ -83,8 +87,8 @@ type logHandler struct {
 	queue *queue
 }
 
-func newLogHandler(h slog.Handler) *logHandler {
-	return &logHandler{h, newQueue(func(dropped int) {
+func newLogHandler(h slog.Handler, count *atomic.Uint64) *logHandler {
+	return &logHandler{h, newQueue(count, func(dropped int) {
 		line := slog.NewRecord(time.Now(), slog.LevelError, fmt.Sprintf("the log was too slow: %d lines are missing here", dropped), 0)
 		h.Handle(context.Background(), line)
 	})}
@@ -112,15 +116,15 @@ type sinkQueue struct {
 	sink    record.Sink
 	log     *slog.Logger
 	queue   *queue
-	trouble recurring
+	trouble recurring.Trouble
 	cancel  context.CancelFunc
 	ctx     context.Context // of all writes
 }
 
-func newSinkQueue(sink record.Sink, log *slog.Logger) *sinkQueue {
+func newSinkQueue(sink record.Sink, log *slog.Logger, count *atomic.Uint64) *sinkQueue {
 	s := &sinkQueue{sink: sink, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.queue = newQueue(func(dropped int) {
+	s.queue = newQueue(count, func(dropped int) {
 		log.Error(fmt.Sprintf("the sink %T was too slow: %d records dropped", sink, dropped))
 	})
 	return s
@@ -130,10 +134,10 @@ func (s *sinkQueue) put(r record.Record) {
 	s.queue.put(func() {
 		err := s.sink.Write(s.ctx, r)
 		if err == nil {
-			if s.trouble.ends() {
+			if s.trouble.Ends() {
 				s.log.Info(fmt.Sprintf("the sink %T takes records again", s.sink))
 			}
-		} else if tell, _ := s.trouble.happens(time.Now(), err.Error()); tell {
+		} else if tell, _ := s.trouble.Happens(time.Now(), err.Error()); tell {
 			s.log.Error(fmt.Sprintf("the sink %T does not take records: %v", s.sink, err))
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -22,10 +23,10 @@ type verdict struct {
 	status checks.Status
 	reason string
 	looked time.Time
-	told   recurring // of what is not healthy
-	alert  recurring // that it is, where that is the action
-	begun  time.Time // when the newest look of a round began
-	pid    int       // of the run that it was of
+	told   recurring.Trouble // of what is not healthy
+	alert  recurring.Trouble // that it is, where that is the action
+	begun  time.Time         // when the newest look of a round began
+	pid    int               // of the run that it was of
 }
 
 // courtesy is how long supervisord has to read the answer to a tick before a
@@ -41,6 +42,9 @@ func (r *runner) round(ctx context.Context, own bool) {
 	defer r.mu.Unlock()
 	if r.listing {
 		r.Log.Debug("no round: the one before still waits for supervisord")
+		if !own {
+			r.Counters.Coalesced.Add(1)
+		}
 		r.ticked = r.ticked || !own // so that it becomes that of the tick
 		return
 	}
@@ -184,6 +188,10 @@ func (r *runner) tellSelection(chosen selection) {
 // check starts the checks of those processes that run and are not being checked
 // or acted on already, and sees to those that do not run and should.
 func (r *runner) check(ctx context.Context, chosen selection, own bool) {
+	r.Counters.Rounds.Add(1)
+	if r.Rounds != nil && !own {
+		r.tellRound(chosen)
+	}
 	round := r.startRound(ctx, chosen.watched)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,6 +216,7 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 		case r.brief[namespec]: // it is looked at out of turn
 		case r.busy[namespec] > 0:
 			r.busy[namespec]++
+			r.Counters.LeftOut.Add(1)
 			if tell, _ := r.recur("slow "+namespec, ""); tell {
 				r.Log.Info(fmt.Sprintf("%s is left out of rounds as long as its checks of an earlier one go on", namespec))
 			}
@@ -245,6 +254,19 @@ func (r *runner) check(ctx context.Context, chosen selection, own bool) {
 			}
 		}
 	}
+}
+
+// tellRound tells of a round that begins.
+func (r *runner) tellRound(chosen selection) {
+	plans := r.plans()
+	told := Round{Period: time.Duration(r.period.Load())}
+	r.mu.Lock()
+	for _, p := range chosen.watched {
+		s := r.engine.known(p.Namespec())
+		told.Watched = append(told.Watched, Watched{p, plans.of(p.Namespec()).rules, !r.resumed.Load() || s.acting || s.stopped || s.owed})
+	}
+	r.mu.Unlock()
+	r.Rounds(told)
 }
 
 // due returns the rules that a process is to be checked by in a round. The lock is
@@ -443,6 +465,7 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 		PID:     p.PID,
 		Check:   check,
 		Status:  result.Status.String(),
+		Pending: errors.Is(result.Err, checks.ErrPending),
 		Reason:  why(result),
 		Seconds: took.Seconds(),
 		Metrics: result.Metrics,
@@ -460,7 +483,11 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 		return j // which is no news
 	}
 	if failuresCount || result.Status == checks.Healthy {
+		down := r.engine.known(rec.Process).down
 		j = r.engine.observe(time.Now(), p, check, result.Status)
+		if down != "" && r.engine.known(rec.Process).down == "" {
+			r.Log.Info(fmt.Sprintf("%s: %s is back, which it depends on: what it has failed meanwhile does not count", rec.Process, down), "process", rec.Process)
+		}
 		rec.Count = j.count
 	}
 	if until := r.engine.pausedUntil(time.Now(), rec.Process); !until.IsZero() && result.Status != checks.Healthy {
@@ -478,8 +505,8 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 	last.begun, last.pid = last.looked.Add(-took), p.PID
 	changed := before != result.Status
 	if result.Status == checks.Healthy {
-		last.told.ends()
-		last.alert.ends()
+		last.told.Ends()
+		last.alert.Ends()
 		changed = changed || j.count != ""
 		if strings.HasSuffix(j.count, "successes") { // it is healthy again with the last of them, not with the first
 			before = checks.Unhealthy
@@ -487,7 +514,7 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 				before = checks.Healthy
 			}
 		}
-	} else if tell, again := last.told.happens(time.Now(), rec.Status+rec.Reason); tell || j.turned && j.count != "" {
+	} else if tell, again := last.told.Happens(time.Now(), rec.Status+rec.Reason); tell || j.turned && j.count != "" {
 		changed = true
 		if before == result.Status && (!again || j.turned && j.count != "") {
 			before = checks.Healthy // another reason, or another count, is news

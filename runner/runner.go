@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
 	"github.com/supervisor-checks/supervisor-checks/listener"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -70,6 +71,24 @@ type Config struct {
 	// counted stays. Its error is for a person, and then all stays as it is.
 	Reload func() ([]Watch, error)
 
+	// Down reports whether a dependency is down that Policy.UnlessDown names. It
+	// returns at once.
+	Down func(dependency string) bool
+
+	// Dependencies says how all dependencies are, for people who ask this listener.
+	Dependencies func() []Dependency
+
+	// Drain is told when a process is to be taken out of service, and why, and with ""
+	// when it is in service again. See Policy.Drain. It returns at once.
+	Drain func(process, why string)
+
+	// Rounds, if set, is told of the round of each tick when it begins, and returns at
+	// once.
+	Rounds func(Round)
+
+	// Counters, if set, count what it does.
+	Counters *Counters
+
 	// Every, if not 0, makes it no listener: it looks at the processes so often, by
 	// itself, until a signal or ctx ends it. Stdin and Stdout are not used; where they
 	// are nil it is a program of its own all the same.
@@ -90,6 +109,35 @@ type Config struct {
 	// spoken to with supervisor_checks, through a socket in StateDir.
 	Stdin  io.Reader
 	Stdout io.Writer
+}
+
+// Dependency is something that processes depend on.
+type Dependency struct {
+	Name, Status, Reason string
+	Looked               time.Time // when that was found
+}
+
+// Counters are numbers since the beginning, which may be read at any time.
+type Counters struct {
+	Ticks          atomic.Uint64
+	Coalesced      atomic.Uint64 // ticks that came while an earlier round waited for supervisord: one round is for both
+	Rounds         atomic.Uint64 // in which checks were begun, also those between two ticks
+	LeftOut        atomic.Uint64 // times that a process was left out of a round, since its checks of an earlier one went on
+	DroppedRecords atomic.Uint64 // that a sink was too slow for
+	DroppedLines   atomic.Uint64 // that the log was too slow for
+}
+
+// Round is that of a tick.
+type Round struct {
+	Period  time.Duration // of the ticks
+	Watched []Watched
+}
+
+// Watched is a process that is watched, and what for.
+type Watched struct {
+	Process supervisor.Process
+	Rules   []Rule // which must not be changed
+	Ours    bool   // it is being acted on, or we have stopped it: that it does not run is not what others want
 }
 
 // A ConfigError is the error of a Config that Run cannot work with. It says
@@ -116,9 +164,11 @@ type runner struct {
 	limit      chan struct{} // holds a place for each process being checked
 	sinks      []*sinkQueue
 
+	period    atomic.Int64  // of the ticks, a time.Duration
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
-	inherited []string // what earlier listeners owe
+	inherited []string    // what earlier listeners owe
+	resumed   atomic.Bool // what they have left in the middle is done
 
 	surveying chan struct{}        // holds one while supervisord is asked for its processes
 	programs  []supervisor.Program // as far as that needs them
@@ -140,7 +190,7 @@ type runner struct {
 	ticked    bool                        // and a tick came meanwhile
 	unmatched map[string]bool             // patterns that match nothing
 	leftOut   string                      // what was told last of who is left out
-	trouble   map[string]*recurring
+	trouble   map[string]*recurring.Trouble
 	checking  sync.WaitGroup
 	acting    sync.WaitGroup
 }
@@ -188,6 +238,9 @@ func newRunner(cfg Config) (*runner, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
+	if cfg.Counters == nil {
+		cfg.Counters = new(Counters)
+	}
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = DefaultConcurrency
 	}
@@ -204,10 +257,11 @@ func newRunner(cfg Config) (*runner, error) {
 		wakes:     make(map[string]*time.Timer),
 		findings:  make(map[finding]*verdict),
 		unmatched: make(map[string]bool),
-		trouble:   make(map[string]*recurring),
+		trouble:   make(map[string]*recurring.Trouble),
 	}
 	r.planned.Store(plans)
 	r.engine = newEngine(func(namespec string) *plan { return r.plans().of(namespec) })
+	r.engine.isDown = cfg.Down
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
 	}
@@ -234,6 +288,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if r.StateDir, err = supervisor.StateDir(r.StateDir); err != nil {
 		return &ConfigError{err}
 	}
+	if err := r.plans().needs(&cfg); err != nil {
+		return &ConfigError{err}
+	}
 	if err := r.plans().prepare(); err != nil {
 		return &ConfigError{err}
 	}
@@ -253,11 +310,11 @@ func Run(ctx context.Context, cfg Config) error {
 		ctx, stop = signals(ctx, r.Reload == nil)
 		defer stop()
 	}
-	log := newLogHandler(r.Log.Handler())
+	log := newLogHandler(r.Log.Handler(), &r.Counters.DroppedLines)
 	defer log.queue.close(checkGrace)
 	r.Log = slog.New(log)
 	for _, sink := range r.Sinks {
-		r.sinks = append(r.sinks, newSinkQueue(sink, r.Log))
+		r.sinks = append(r.sinks, newSinkQueue(sink, r.Log, &r.Counters.DroppedRecords))
 	}
 	return r.run(ctx)
 }
@@ -336,6 +393,8 @@ func (r *runner) run(ctx context.Context) error {
 			return err
 		}
 		if period, _, isTick := e.Tick(); isTick {
+			r.Counters.Ticks.Add(1)
+			r.period.Store(int64(period))
 			r.round(working, false)
 			r.between(working, period)
 		} else {
@@ -411,6 +470,7 @@ func (r *runner) contact(ctx context.Context) {
 	if r.onStdio {
 		r.acting.Go(func() { r.serveControl(ctx) })
 	}
+	defer r.resumed.Store(true)
 	if r.DryRun {
 		return
 	}
@@ -524,9 +584,9 @@ func (r *runner) ended(what string) {
 // recur decides whether to tell of what happened. The lock is held.
 func (r *runner) recur(what, text string) (tell, again bool) {
 	if r.trouble[what] == nil {
-		r.trouble[what] = new(recurring)
+		r.trouble[what] = new(recurring.Trouble)
 	}
-	return r.trouble[what].happens(time.Now(), text)
+	return r.trouble[what].Happens(time.Now(), text)
 }
 
 // forget reports whether what has happened before, and forgets it.

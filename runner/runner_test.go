@@ -302,7 +302,8 @@ func TestHangingProcessDoesNotBlindUs(t *testing.T) {
 		}
 		return checks.Pass()
 	}
-	inBubble(t, check, web("slow", "fast"), nil, func(b *bench) {
+	counters := new(runner.Counters)
+	inBubble(t, check, web("slow", "fast"), func(c *runner.Config) { c.Counters = counters }, func(b *bench) {
 		for range 4 {
 			b.tick()
 			b.wait(5 * time.Second)
@@ -311,6 +312,9 @@ func TestHangingProcessDoesNotBlindUs(t *testing.T) {
 		defer mu.Unlock()
 		if runs["slow"] != 2 || runs["fast"] != 4 {
 			t.Errorf("in four ticks fast was checked %d times and slow %d times, want 4 and 2", runs["fast"], runs["slow"])
+		}
+		if ticks, rounds, left := counters.Ticks.Load(), counters.Rounds.Load(), counters.LeftOut.Load(); ticks != 4 || rounds != 4 || left != 2 {
+			t.Errorf("counted %d ticks, %d rounds, left out %d times; want 4, 4, 2", ticks, rounds, left)
 		}
 		if got := strings.Count(b.log.String(), "web:slow is left out"); got != 1 {
 			t.Errorf("told %d times that slow is left out, want once", got)
@@ -423,7 +427,8 @@ func TestSupervisordCannotBeAsked(t *testing.T) {
 
 // TestSlowSupervisord has one round at a time wait for supervisord's answer.
 func TestSlowSupervisord(t *testing.T) {
-	inBubble(t, pass, web("a"), nil, func(b *bench) {
+	counters := new(runner.Counters)
+	inBubble(t, pass, web("a"), func(c *runner.Config) { c.Counters = counters }, func(b *bench) {
 		var lists atomic.Int32
 		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 			if c.Method != "supervisor.getAllProcessInfo" {
@@ -442,6 +447,9 @@ func TestSlowSupervisord(t *testing.T) {
 		b.tick()
 		if lists.Load() != 2 {
 			t.Errorf("asked %d times when the answer had come, want twice", lists.Load())
+		}
+		if ticks, coalesced, rounds := counters.Ticks.Load(), counters.Coalesced.Load(), counters.Rounds.Load(); ticks != 4 || coalesced != 2 || rounds != 1 {
+			t.Errorf("counted %d ticks, %d coalesced, %d rounds, want 4, 2, 1", ticks, coalesced, rounds)
 		}
 	})
 }
@@ -878,9 +886,13 @@ func TestSinks(t *testing.T) {
 
 func TestSlowSinkDoesNotHoldUsUp(t *testing.T) {
 	sink := &memorySink{pause: time.Hour}
-	inBubble(t, pass, web("a", "b", "c"), func(cfg *runner.Config) { cfg.Sinks = []record.Sink{sink} }, func(b *bench) {
-		for range 500 { // 1,500 records for 1,024 places
+	counters := new(runner.Counters)
+	inBubble(t, pass, web("a", "b", "c"), func(cfg *runner.Config) { cfg.Sinks, cfg.Counters = []record.Sink{sink}, counters }, func(b *bench) {
+		for range 500 { // 1,500 records for 1,024 places, and one that is being written
 			b.tick()
+		}
+		if got := counters.DroppedRecords.Load(); got != 475 {
+			t.Errorf("%d records are counted as dropped, want 475", got)
 		}
 		b.stop(nil)
 		if took, _ := b.end(); took > 2*time.Second {

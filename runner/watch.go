@@ -253,6 +253,19 @@ func newPlans(watches []Watch) (*plans, error) {
 	return p, nil
 }
 
+// needs returns an error where something is needed that cfg does not have.
+func (p *plans) needs(cfg *Config) error {
+	for _, w := range p.watches {
+		switch names := w.policy.UnlessDown; {
+		case len(names) > 0 && cfg.Down == nil:
+			return &PolicyError{"unless-down", fmt.Errorf("nobody knows how %s is", names[0])}
+		case w.policy.Drain > 0 && cfg.Drain == nil:
+			return &PolicyError{"drain", errors.New("nobody takes processes out of service")}
+		}
+	}
+	return nil
+}
+
 // prepare makes sure that evidence can be kept.
 func (p *plans) prepare() error {
 	for _, w := range p.watches {

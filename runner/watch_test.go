@@ -388,6 +388,44 @@ func TestCovers(t *testing.T) {
 	}
 }
 
+// TestUnlessDown reports processes that fail while what they depend on is down, and does
+// nothing about them; when that is back they have their start period, and all their
+// failures, anew.
+func TestUnlessDown(t *testing.T) {
+	var down atomic.Bool
+	var asked sync.Map
+	configure := func(c *runner.Config) {
+		c.Down = func(name string) bool {
+			asked.Store(name, true)
+			return name == "db" && down.Load()
+		}
+		c.Policy = runner.Policy{FailureThreshold: runner.Threshold{Failures: 2}, StartPeriod: 20 * time.Second, UnlessDown: []string{"cache", "db"},
+			Revive: []supervisor.State{supervisor.Fatal}}
+	}
+	inBubble(t, fail, web("a"), configure, func(b *bench) {
+		down.Store(true)
+		b.ticks(time.Minute)
+		b.wantStarts("web:a", 1)
+		b.wantOnce("web:a not restarted now: db is down, which it depends on: ")
+		down.Store(false)
+		b.ticks(20 * time.Second) // which its start period takes
+		b.wantStarts("web:a", 1)
+		b.wantOnce("web:a: db is back, which it depends on: what it has failed meanwhile does not count")
+		b.ticks(10 * time.Second)
+		b.wantStarts("web:a", 2)
+		if _, is := asked.Load("cache"); !is {
+			b.t.Error("only one of them was asked for")
+		}
+	})
+	inBubble(t, fail, web("a"), nil, func(b *bench) {
+		err := runner.Run(b.t.Context(), runner.Config{Server: b.Config(), StateDir: b.t.TempDir(), Checks: []checks.Check{checkFunc(fail)}, Policy: runner.Policy{UnlessDown: []string{"db"}}})
+		var bad *runner.ConfigError
+		if !errors.As(err, &bad) || err.Error() != "unless-down: nobody knows how db is" {
+			b.t.Errorf("error %v", err)
+		}
+	})
+}
+
 // TestExcludesNothing names patterns that leave nothing out.
 func TestExcludesNothing(t *testing.T) {
 	inBubble(t, pass, web("a", "canary"), nil, func(b *bench) {
@@ -396,5 +434,178 @@ func TestExcludesNothing(t *testing.T) {
 		if err != nil || len(m.Idle) != 1 {
 			b.t.Errorf("unmatched %q, error %v: web:canary is watched and restarted", m.Unmatched, err)
 		}
+	})
+}
+
+// TestRounds tells of those of ticks, with what is watched and what for.
+func TestRounds(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	inBubble(t, pass, web("a", "b"), func(c *runner.Config) {
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{
+			{Processes: []string{"web:*"}, Rules: []runner.Rule{{Check: named{"x", pass}}}},
+			{Processes: []string{"web:b"}, Rules: []runner.Rule{{Check: named{"y", pass}, Period: time.Second}}},
+		}
+		c.Rounds = func(r runner.Round) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, w := range r.Watched {
+				for _, rule := range w.Rules {
+					told = append(told, fmt.Sprintf("%v %s %s", r.Period, w.Process.Namespec(), rule.Name))
+				}
+			}
+		}
+	}, func(b *bench) {
+		b.ticks(10 * time.Second)
+		if got, want := fmt.Sprint(told), "[5s web:a x 5s web:b x 5s web:b y 5s web:a x 5s web:b x 5s web:b y]"; got != want {
+			b.t.Errorf("%s, want %s", got, want)
+		}
+	})
+}
+
+// TestDrain takes a process out of service before it is restarted, and puts it back when
+// it works.
+func TestDrain(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	var begun time.Time
+	ready := func(_ context.Context, p supervisor.Process) checks.Result {
+		if p.PID < 1002 || time.Since(begun) < 30*time.Second {
+			return checks.Fail(errors.New("503"))
+		}
+		return checks.Pass()
+	}
+	inBubble(t, ready, web("a"), func(c *runner.Config) {
+		begun = time.Now()
+		c.Policy = runner.Policy{Drain: 15 * time.Second}
+		c.Drain = func(process, why string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprintf("%v %s %q", time.Since(begun).Round(time.Second), process, why))
+		}
+	}, func(b *bench) {
+		b.ticks(14 * time.Second)
+		b.wantStarts("web:a", 1)
+		b.wantOnce("web:a is taken out of service for 15s, and then restarted (pid 1001): test: 503")
+		b.ticks(45 * time.Second)
+		b.wantStarts("web:a", 2)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(told) != 2 || told[0] != `0s web:a "test: 503"` || !strings.HasSuffix(told[1], ` web:a ""`) || told[1] < "30s" {
+			b.t.Errorf("%q", told)
+		}
+	})
+	inBubble(t, fail, web("a"), nil, func(b *bench) {
+		err := runner.Run(b.t.Context(), runner.Config{Server: b.Config(), StateDir: b.t.TempDir(), Checks: []checks.Check{checkFunc(fail)}, Policy: runner.Policy{Drain: time.Second}})
+		if err == nil || err.Error() != "drain: nobody takes processes out of service" {
+			b.t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestDrainIsAsked asks again while a process drains: when it is paused, or what it depends on
+// goes down, it is in service again and nothing is done about it.
+func TestDrainIsAsked(t *testing.T) {
+	var down atomic.Bool
+	var drains atomic.Bool
+	configure := func(c *runner.Config) {
+		c.Down = func(string) bool { return down.Load() }
+		c.Drain = func(_, why string) { drains.Store(why != "") }
+		c.Policy = runner.Policy{Drain: time.Minute, UnlessDown: []string{"db"}}
+	}
+	inBubble(t, fail, web("a"), configure, func(b *bench) {
+		b.ticks(5 * time.Second)
+		if !drains.Load() {
+			b.t.Error("it does not drain")
+		}
+		down.Store(true)
+		b.ticks(90 * time.Second)
+		b.wantStarts("web:a", 1)
+		b.wantOnce("web:a not restarted now: db is down, which it depends on: ")
+		if drains.Load() {
+			b.t.Error("it drains still")
+		}
+		down.Store(false)
+		b.ticks(90 * time.Second)
+		b.wantStarts("web:a", 2)
+	})
+}
+
+// TestBackBeforeDecision has what a process depends on be back between what it has failed and
+// the decision, which waits for a slow check: it has its start period all the same.
+func TestBackBeforeDecision(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	slow := func(context.Context, supervisor.Process) checks.Result {
+		time.Sleep(4 * time.Second)
+		return checks.Pass()
+	}
+	inBubble(t, fail, web("a"), func(c *runner.Config) {
+		c.Down = func(string) bool { return down.Load() }
+		c.Checks, c.Groups = nil, nil
+		c.Watches = []runner.Watch{{Processes: []string{"web:*"}, Rules: []runner.Rule{
+			{Check: named{"x", fail}, StartPeriod: 10 * time.Minute, FailureThreshold: runner.Threshold{Failures: 1}},
+			{Check: named{"y", slow}, Action: runner.Action{Kind: runner.ActionAlert}},
+		}, Policy: runner.Policy{UnlessDown: []string{"db"}}}}
+	}, func(b *bench) {
+		b.ticks(11 * time.Minute)
+		b.wantStarts("web:a", 1)
+		b.tick()
+		b.wait(2 * time.Second)
+		down.Store(false)
+		b.wait(10 * time.Second)
+		b.wantStarts("web:a", 1)
+		b.ticks(9 * time.Minute)
+		b.wantStarts("web:a", 1)
+		b.ticks(2 * time.Minute)
+		b.wantStarts("web:a", 2)
+	})
+}
+
+// TestOurs says of processes that do not run whether that is ours: while they are being
+// restarted, where they cannot be started, and where we have stopped them.
+func TestOurs(t *testing.T) {
+	var mu sync.Mutex
+	told := make(map[string]bool)
+	rounds := func(c *runner.Config) {
+		c.Rounds = func(r runner.Round) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, w := range r.Watched {
+				told[w.Process.Namespec()] = w.Ours
+			}
+		}
+	}
+	want := func(b *bench, ours map[string]bool) {
+		b.t.Helper()
+		b.tick()
+		b.wait(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if fmt.Sprint(told) != fmt.Sprint(ours) {
+			b.t.Errorf("ours are %v, want %v", told, ours)
+		}
+	}
+	inBubble(t, failFirst("a"), web("a", "b"), func(c *runner.Config) {
+		rounds(c)
+		c.Policy = runner.Policy{Action: runner.Action{Kind: runner.ActionStop}}
+	}, func(b *bench) {
+		b.ticks(20 * time.Second)
+		if b.Process("web:a").State != supervisor.Stopped {
+			b.t.Error("it was not stopped")
+		}
+		if err := b.Operator(supervisortest.OperatorStop, "web:b"); err != nil {
+			b.t.Fatal(err)
+		}
+		b.ticks(20 * time.Second)
+		want(b, map[string]bool{"web:a": true, "web:b": false})
+	})
+	clear(told)
+	programs := web("a", "b")
+	programs[0].StopTakes, programs[0].StopWait = time.Minute, time.Hour
+	inBubble(t, failFirst("a"), programs, rounds, func(b *bench) {
+		b.ticks(20 * time.Second)
+		want(b, map[string]bool{"web:a": true, "web:b": false})
 	})
 }

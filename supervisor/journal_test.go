@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/testdisk"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
 )
@@ -462,7 +463,7 @@ func TestJournalThatCannotBeRead(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	b := newBench(t, supervisor.Python, supervisortest.Program{})
 	folders, _ := filepath.Glob(filepath.Join(b.dir, "supervisor-*"))
-	fillUp(t, folders[0])
+	testdisk.Full(t, folders[0])
 	_, err := b.restart(t.Context())
 	if !errors.Is(err, supervisor.ErrJournal) || !strings.Contains(err.Error(), "no space left on device") {
 		t.Errorf("Restart: %v, want an ErrJournal that says so", err)

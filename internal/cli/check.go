@@ -260,7 +260,7 @@ func FindServer(cfg *runner.Config) {
 // Once runs the checks now, prints what it finds in a format, and returns the exit
 // status. The error says why nothing was found.
 func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
-	page, status, err := Look(ctx, cfg, "pass --server-url unix:///PATH or http://HOST:PORT")
+	page, status, err := Look(ctx, cfg, "pass --server-url unix:///PATH or http://HOST:PORT", nil)
 	if page == nil {
 		return status, err
 	}
@@ -275,10 +275,14 @@ func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) 
 
 // Look runs the checks now, and returns what is to be printed of that, with the
 // exit status. The error says why nothing was found; there is no page if the
-// configuration is refused. how says how to tell where supervisord is.
-func Look(ctx context.Context, cfg runner.Config, how string) (*show.Page, int, error) {
+// configuration is refused. how says how to tell where supervisord is, and more, if not
+// nil, finds what else is to be shown.
+func Look(ctx context.Context, cfg runner.Config, how string, more func(context.Context) []runner.Row) (*show.Page, int, error) {
 	FindServer(&cfg)
 	report, err := runner.Once(ctx, cfg)
+	if more != nil {
+		report.Rows = append(more(ctx), report.Rows...)
+	}
 	var config *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):

@@ -65,7 +65,7 @@ func plugin(report runner.Report, failure error) show.Report {
 	var r show.Report
 	for _, row := range report.Rows {
 		process := row.Process.Namespec()
-		r.Findings = append(r.Findings, show.Finding{Process: process, Check: row.Check, Status: status(row), Reason: reason(row)})
+		r.Findings = append(r.Findings, show.Finding{Process: process, Probe: row.Probe, Check: row.Check, Status: status(row), Reason: reason(row)})
 		if row.Check == "" || row.Rests {
 			continue
 		}

@@ -211,6 +211,10 @@ func (s ProcessSettings) over(below ProcessSettings) ProcessSettings {
 		PanicThreshold: either(s.PanicThreshold, below.PanicThreshold), Jitter: either(s.Jitter, below.Jitter),
 		Revive: s.Revive, BeforeRestart: s.BeforeRestart, AfterStop: s.AfterStop, AfterRestart: s.AfterRestart,
 		HookTimeout: either(s.HookTimeout, below.HookTimeout), Evidence: either(s.Evidence, below.Evidence),
+		UnlessDown: s.UnlessDown, Drain: either(s.Drain, below.Drain),
+	}
+	if s.UnlessDown == nil {
+		made.UnlessDown = below.UnlessDown
 	}
 	if s.Revive == nil {
 		made.Revive = below.Revive
@@ -234,6 +238,7 @@ func (s ProcessSettings) decided() (fields []string) {
 		{"RestartLimit", s.RestartLimit != nil}, {"RestartLimitThen", s.RestartLimitThen != nil}, {"Backoff", s.Backoff != nil},
 		{"MaxUnavailable", s.MaxUnavailable != nil}, {"PanicThreshold", s.PanicThreshold != nil}, {"Jitter", s.Jitter != nil},
 		{"Revive", s.Revive != nil}, {"Evidence", s.Evidence != nil},
+		{"UnlessDown", s.UnlessDown != nil}, {"Drain", s.Drain != nil},
 		{"Hooks.BeforeRestart", s.BeforeRestart != nil}, {"Hooks.AfterStop", s.AfterStop != nil},
 		{"Hooks.AfterRestart", s.AfterRestart != nil}, {"Hooks.Timeout", s.HookTimeout != nil},
 	} {
@@ -262,6 +267,7 @@ func (s ProcessSettings) policy() runner.Policy {
 	if s.HookTimeout != nil {
 		p.Hooks.Timeout = time.Duration(*s.HookTimeout)
 	}
+	p.UnlessDown, p.Drain = s.UnlessDown, time.Duration(orZero(s.Drain))
 	if s.Evidence != nil {
 		p.Evidence = s.Evidence.evidence()
 	}

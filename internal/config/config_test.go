@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -95,6 +97,40 @@ func TestGood(t *testing.T) {
 	}
 	if last := f.Watch[3]; last.Processes[0].Text != "other" || len(last.Checks) != 1 || time.Duration(*last.StartPeriod) != time.Minute {
 		t.Errorf("merged: %+v", last)
+	}
+	for _, p := range f.Probes {
+		if p.Name == "numbers" && p.HTTP.ExpectJSON[0].Equals.Value != json.Number("9007199254740993") {
+			t.Errorf("a number of many digits: %v", p.HTTP.ExpectJSON[0].Equals.Value)
+		}
+	}
+	built, err := f.BuildProbes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sample := built[len(built)-1]; !errors.Is(sample.Check(t.Context()), probes.ErrSample) {
+		t.Errorf("%s is healthy", sample.Name())
+	}
+}
+
+// TestNothingIsLeftOfReading a file, of which probes are made to see whether they can be.
+func TestNothingIsLeftOfReading(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 20 {
+		if _, err := Read("f", []byte(`
+probes:
+  - {name: db, postgres: {dsn: "postgres://me@127.0.0.1:1/app"}}
+  - {name: shop, mysql: {dsn: "me@tcp(127.0.0.1:1)/"}}
+  - {name: cache, redis: {address: "127.0.0.1:1"}}
+  - {name: docs, mongo: {uri: "mongodb://127.0.0.1:1"}}
+watch: [{processes: web, checks: [{tcp: {port: 80}}]}]
+`), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+5; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there were %d goroutines, and are %d", before, runtime.NumGoroutine())
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/logout"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -27,15 +28,18 @@ type File struct {
 	Server      Server   `key:"server" doc:"Where supervisord is. Without it the environment says, as it does for every event listener."`
 	Name        string   `key:"name" doc:"What this listener is called in its log and records."`
 	StateDir    string   `key:"state_dir" doc:"Folder for what outlives the listener: the journal of restarts, counters and pauses."`
-	Log         Log      `key:"log" doc:"How the log is written, on standard error."`
+	Log         Log      `key:"log" doc:"How the log is written, and where to."`
 	Concurrency *Count   `key:"concurrency" doc:"How many processes are checked at once at most."`
 	Defaults    Defaults `key:"defaults" doc:"Settings for all entries of watch that do not have their own."`
 	Watch       []Watch  `key:"watch" need:"true" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up."`
+	Probes      []Probe  `key:"probes" doc:"What the processes depend on, and how that is."`
+	Health      *Health  `key:"health" doc:"Where others can ask how processes and dependencies are: /_health in JSON, /metrics for Prometheus, /livez and /readyz."`
 }
 
 // check reports settings of processes, or of a group, that two entries have, each
 // another.
 func (f *File) check(report func(key, format string, args ...any)) {
+	f.checkProbes(report)
 	settings := fieldsOf(reflect.TypeFor[ProcessSettings]())
 	said := make([][]string, len(f.Watch)) // of each setting, "" for nothing
 	for i, w := range f.Watch {
@@ -108,8 +112,19 @@ func (s *Server) check(report func(key, format string, args ...any)) {
 
 // Log is how the log is written.
 type Log struct {
-	Format LogFormat `key:"format" doc:"text or json."`
-	Level  LogLevel  `key:"level" doc:"debug, info, warn or error."`
+	Format LogFormat      `key:"format" doc:"text, json, or gelf for an output of tcp:// or udp://. text where it is not given."`
+	Level  LogLevel       `key:"level" doc:"debug, info, warn or error. info where it is not given."`
+	Output logout.Address `key:"output" doc:"stderr; tcp://HOST:PORT or udp://HOST:PORT for gelf; or syslog:///dev/log, syslog+udp://HOST:PORT or syslog+tcp://HOST:PORT for text and json, with facility daemon. What cannot be sent there is on standard error. stderr where it is not given."`
+}
+
+func (l *Log) check(report func(key, format string, args ...any)) {
+	forGELF := l.Output.Away() && !l.Output.Syslog()
+	switch {
+	case l.Format == "gelf" && !forGELF:
+		report("format", "gelf needs an output of tcp://HOST:PORT or udp://HOST:PORT")
+	case l.Format != "gelf" && forGELF:
+		report("output", "is for GELF: add format: gelf, or send the log to syslog+tcp://HOST:PORT or syslog+udp://HOST:PORT")
+	}
 }
 
 // Defaults are settings for all entries.
@@ -245,6 +260,8 @@ type ProcessSettings struct {
 	AfterStop        Command              `key:"after_stop" none:"true" doc:"Run when the process has stopped."`
 	AfterRestart     Command              `key:"after_restart" none:"true" doc:"Run when it runs again and its checks succeed, or do not in time."`
 	HookTimeout      *Positive            `key:"hook_timeout" doc:"After what time such a program is killed."`
+	UnlessDown       []string             `key:"unless_down" none:"true" doc:"Names of probes: while one of them is down, processes that fail are reported and not restarted. When it is back they have their start period anew."`
+	Drain            *Duration            `key:"drain" doc:"For how long a process is reported as draining, at /_health and by the gate, before it is restarted. It is in service again when it works."`
 	Evidence         *Evidence            `key:"evidence" none:"true" doc:"What is kept of a process before it is restarted."`
 }
 
@@ -546,7 +563,7 @@ func (h *HTTP) make(s RuleSettings) (checks.Check, error) {
 	if refused != nil {
 		return nil, refused
 	}
-	header, refused := h.header()
+	header, refused := headers(h.Headers, h.HeadersFile)
 	if refused != nil {
 		return nil, refused
 	}
@@ -573,19 +590,19 @@ func (h *HTTP) make(s RuleSettings) (checks.Check, error) {
 		CertFile: h.CertFile, KeyFile: h.KeyFile, ServerName: h.ServerName, CertMinValidity: time.Duration(orZero(h.CertMinValidity))})
 }
 
-// header returns the headers that are given, and those of the file. No part of that
-// is in an error.
-func (h *HTTP) header() (http.Header, *keyError) {
+// headers returns those that are given, and those of a file. No part of that is in an
+// error.
+func headers(given map[string][]string, path string) (http.Header, *keyError) {
 	header := make(http.Header)
-	for name, values := range h.Headers {
+	for name, values := range given {
 		for _, v := range values {
 			header.Add(name, v)
 		}
 	}
-	if h.HeadersFile == "" {
+	if path == "" {
 		return header, nil
 	}
-	text, err := os.ReadFile(h.HeadersFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &keyError{"headers_file", err}
 	}
@@ -600,9 +617,9 @@ func (h *HTTP) header() (http.Header, *keyError) {
 		name = strings.TrimSpace(name)
 		switch _, given := header[http.CanonicalHeaderKey(name)]; {
 		case !found || !headerName.MatchString(name):
-			return nil, refuse("headers_file", "line %d of %s is not Name: value", n, h.HeadersFile)
+			return nil, refuse("headers_file", "line %d of %s is not Name: value", n, path)
 		case given:
-			return nil, refuse("headers_file", "line %d of %s has a header that is in headers, too: give it in one of them", n, h.HeadersFile)
+			return nil, refuse("headers_file", "line %d of %s has a header that is in headers, too: give it in one of them", n, path)
 		}
 		more.Add(name, strings.TrimSpace(value))
 	}

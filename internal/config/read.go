@@ -395,6 +395,9 @@ func (r *reader) value(node ast.Node, into reflect.Value, path string, f field) 
 		r.problem(n, path, "tags are of no use here%s", quote("!"))
 		return
 	case *ast.NullNode:
+		if into.Type() == reflect.TypeFor[*Scalar]() {
+			r.problem(node, path, "null is nothing to compare with: leave the key out")
+		}
 		return // as good as absent
 	case *ast.StringNode:
 		if f.none && n.Value == "none" {
@@ -432,6 +435,9 @@ func (r *reader) value(node ast.Node, into reflect.Value, path string, f field) 
 		return
 	case reflect.TypeFor[Command](), reflect.TypeFor[Words]():
 		r.command(node, into, path)
+		return
+	case reflect.TypeFor[Scalar]():
+		r.scalar(node, into, path, f)
 		return
 	}
 	switch into.Kind() {
@@ -734,6 +740,28 @@ func (r *reader) command(node ast.Node, into reflect.Value, path string) {
 		return
 	}
 	into.Set(reflect.ValueOf(args).Convert(into.Type()))
+}
+
+// scalar reads a text, a number or a truth value, as it is written.
+func (r *reader) scalar(node ast.Node, into reflect.Value, path string, f field) {
+	if b, is := node.(*ast.BoolNode); is {
+		into.Set(reflect.ValueOf(Scalar{b.Value}))
+		return
+	}
+	text, ok := r.text(node, path, f)
+	if !ok {
+		return
+	}
+	value := Scalar{text}
+	switch node.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		if _, err := parseDecimal(text); err != nil {
+			r.problem(node, path, "%v", err)
+			return
+		}
+		value.Value = json.Number(text) // with all its digits
+	}
+	into.Set(reflect.ValueOf(value))
 }
 
 // json reads any value as the JSON that means the same.

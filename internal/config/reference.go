@@ -49,6 +49,7 @@ on up to 5m in between, and no more than a quarter of a group at once, but one o
 				doc += " Required."
 			}
 			_, single := scalars[t]
+			single = single || t == reflect.TypeFor[Scalar]()
 			switch {
 			case t == reflect.TypeFor[Kind]():
 				doc += " Those there are stand first under [checks](#checks)."

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/internal/decimal"
+	"github.com/supervisor-checks/supervisor-checks/internal/logout"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -24,6 +26,7 @@ type (
 	Percent        float64       // 90 or 90%
 	PercentOfGroup float64       // more than 0 and less than 100
 	Signal         string        // without SIG
+	Decimal        float64       // any number
 	LogFormat      string
 	LogLevel       string
 )
@@ -32,6 +35,17 @@ type (
 type Size struct {
 	Bytes   uint64
 	Percent float64 // of what there is, if Bytes is 0
+}
+
+// Scalar is a text, a number or a truth value.
+type Scalar struct{ Value any }
+
+func parseDecimal(s string) (float64, error) {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || strings.Trim(s, "0123456789.-+eE") != "" {
+		return 0, fmt.Errorf("%q is not a number", s)
+	}
+	return n, nil
 }
 
 // Pattern is which processes are meant.
@@ -143,11 +157,13 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[checks.LogStream]():    wordOf[checks.LogStream](string(checks.StdoutLog), string(checks.StderrLog), string(checks.BothLogs)),
 
 	reflect.TypeFor[Pattern]():  one(parsePattern, orNumber("number", "minimum", 0, `^!?[^!:][^:]*(:[^:]*)?$`)),
+	reflect.TypeFor[Decimal]():  one(parseDecimal, map[string]any{"type": []string{"number", "string"}}),
 	reflect.TypeFor[Schedule](): one(parseSchedule, text(`^ *[^ ]+( +[^ ]+){4} *$`)),
 	reflect.TypeFor[Zone]():     one(parseZone, map[string]any{"type": "string", "minLength": 1}),
 
-	reflect.TypeFor[LogFormat](): wordOf[LogFormat]("text", "json"),
-	reflect.TypeFor[LogLevel]():  wordOf[LogLevel]("debug", "info", "warn", "error"),
+	reflect.TypeFor[LogFormat]():      wordOf[LogFormat]("text", "json", "gelf"),
+	reflect.TypeFor[logout.Address](): one(logout.ParseAddress, text(`^stderr$|^(tcp|udp|syslog\+tcp|syslog\+udp)://[^/@]+/?$|^syslog:///.`)),
+	reflect.TypeFor[LogLevel]():       wordOf[LogLevel]("debug", "info", "warn", "error"),
 }
 
 func below100(schema map[string]any) map[string]any {

@@ -42,6 +42,8 @@ func (d definitions) of(t reflect.Type) map[string]any {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
 		return map[string]any{}
+	case reflect.TypeFor[Scalar]():
+		return map[string]any{"type": []string{"string", "number", "boolean"}}
 	case reflect.TypeFor[Command](), reflect.TypeFor[Words]():
 		return orList(map[string]any{"type": []string{"string", "number"}})
 	}
@@ -83,9 +85,10 @@ func (d definitions) object(t reflect.Type) map[string]any {
 		if f.none {
 			s = or(s, map[string]any{"const": "none"})
 		}
-		if f.need {
+		switch {
+		case f.need:
 			required = append(required, f.key)
-		} else {
+		case t.FieldByIndex(f.index).Type != reflect.TypeFor[*Scalar](): // of which null might be a value
 			s = orNull(s)
 		}
 		s["description"] = f.doc

@@ -70,6 +70,16 @@ type Listener struct {
 	Pauses      []Held    `json:"pauses,omitempty"`
 	Groups      []Group   `json:"groups,omitempty"`  // of which something is to be said
 	Trouble     string    `json:"trouble,omitempty"` // why supervisord cannot be asked
+
+	Dependencies []Dependency `json:"dependencies,omitempty"`
+}
+
+// Dependency is something that processes depend on.
+type Dependency struct {
+	Name   string    `json:"name"`
+	Status string    `json:"status"`
+	Reason string    `json:"reason,omitempty"`
+	Looked time.Time `json:"looked,omitzero"`
 }
 
 // Held is a pause.

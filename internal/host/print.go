@@ -63,6 +63,11 @@ func held(l control.Listener) []string {
 	for _, p := range l.Pauses {
 		texts = append(texts, fmt.Sprintf("%s: actions on %s are paused until %s", name(l), p.Selector, moment(p.Until)))
 	}
+	for _, d := range l.Dependencies {
+		if d.Status != "healthy" {
+			texts = append(texts, fmt.Sprintf("%s: it depends on %s, which is %s: %s", name(l), d.Name, d.Status, d.Reason))
+		}
+	}
 	for _, g := range l.Groups {
 		texts = append(texts, fmt.Sprintf("%s: group %s: %s", name(l), g.Name, g.Panic))
 	}

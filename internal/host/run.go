@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
+	"github.com/supervisor-checks/supervisor-checks/internal/logout"
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
@@ -98,21 +101,12 @@ func (f *fromFile) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	log, err := cli.NewLog(c.ErrOrStderr(), cmp.Or(string(file.Log.Format), "text"), cmp.Or(string(file.Log.Level), "info"))
+	log, closeLog, err := newLog(c.ErrOrStderr(), file.Log)
 	if err != nil {
 		return err
 	}
+	defer closeLog()
 	cfg.Log, cfg.DryRun = log, f.dryRun
-	cfg.Reload = func() ([]runner.Watch, error) {
-		now, again, err := f.read()
-		if err != nil {
-			return nil, err
-		}
-		if keys := now.Lasting(file); keys != nil {
-			log.Warn(fmt.Sprintf("of %s, these have changed and take effect when the listener is started anew: %s", f.config, strings.Join(keys, ", ")))
-		}
-		return again.Watches, nil
-	}
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
 	}
@@ -121,7 +115,32 @@ func (f *fromFile) run(c *cobra.Command) error {
 			return usageError{fmt.Errorf("--standalone: %w", err)}
 		}
 	}
+	around, err := surround(file, &cfg, cfg.Log)
+	if err != nil {
+		return fileError{fmt.Errorf("%s: %w", f.config, err)}
+	}
+	cfg.Reload = func() ([]runner.Watch, error) {
+		now, again, err := f.read()
+		if err == nil {
+			err = around.has(again.Watches)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if keys := now.Lasting(file); keys != nil {
+			cfg.Log.Warn(fmt.Sprintf("of %s, these have changed and take effect when the listener is started anew: %s", f.config, strings.Join(keys, ", ")))
+		}
+		return again.Watches, nil
+	}
+	ctx, stop := context.WithCancel(c.Context())
+	done := make(chan struct{})
+	go func() {
+		around.run(ctx)
+		close(done)
+	}()
 	status, err := cli.Listen(c.Context(), cfg)
+	stop()
+	<-done
 	var refused *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):
@@ -136,14 +155,37 @@ func (f *fromFile) run(c *cobra.Command) error {
 	return nil
 }
 
+// logGrace is how long the end of a listener waits for a log server, and again for
+// whoever reads standard error.
+const logGrace = 300 * time.Millisecond
+
+// newLog returns the log that a file asks for, and what ends it.
+func newLog(stderr io.Writer, cfg config.Log) (*slog.Logger, func(), error) {
+	format := cmp.Or(string(cfg.Format), "text")
+	plainFormat := format
+	if format == "gelf" { // which is for machines
+		plainFormat = "text"
+	}
+	log, err := cli.NewLog(stderr, plainFormat, cmp.Or(string(cfg.Level), "info"))
+	if err != nil || !cfg.Output.Away() {
+		return log, func() {}, err
+	}
+	h := logout.New(logout.Config{To: cfg.Output, Format: format, Plain: log.Handler()})
+	return slog.New(h), func() { h.Close(logGrace) }, nil
+}
+
 // once runs all checks now.
 func (f *fromFile) once(c *cobra.Command) error {
-	_, cfg, err := f.read()
+	file, cfg, err := f.read()
 	if err != nil {
 		return err
 	}
+	prober, err := newProber(file, false)
+	if err != nil {
+		return fileError{fmt.Errorf("%s: %w", f.config, err)}
+	}
 	return f.show(c, "supervisor_checks once", func(ctx context.Context) (*show.Page, error) {
-		page, status, err := cli.Look(ctx, cfg, sayWhere)
+		page, status, err := cli.Look(ctx, cfg, sayWhere, func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) })
 		switch {
 		case status == exitUsage:
 			return nil, usageError{err}

@@ -2,7 +2,6 @@ package httpcheck
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -18,6 +17,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/tlsfiles"
 )
 
 // Config is what to send and what to expect.
@@ -37,10 +38,24 @@ type Config struct {
 	ExpectStatus string // as ParseStatuses reads it
 	ExpectBody   string // a regular expression; "" leaves the body unread
 
-	// Judge, if set, takes the place of ExpectBody: it gets the body and says
-	// what is wrong with it. Of one longer than MaxBody it gets as much as that,
-	// and whole is false.
-	Judge func(body []byte, whole bool) error
+	// Judge, if set, gets the body of an answer with an expected status and says
+	// what is wrong with it. Of one longer than MaxBody it gets as much as that, and
+	// whole is false. Criteria get that of any answer. Both may take longer than
+	// Timeout, which does not wait for them.
+	Judge    func(body []byte, whole bool) error
+	Criteria func(status int, body []byte, whole bool) []error
+
+	ExpectHeader map[string]string // regular expressions, one value of each header must match
+
+	// Locations has an answer say where a redirect leads whose status is not expected.
+	// Nothing else is judged of it but the certificate, and with a bad one it leads
+	// nowhere.
+	Locations bool
+
+	// Turn, of capacity 1, is filled while an answer is judged, also one that Do does not
+	// wait for any more: of exchanges that share it one at a time. nil gives each address
+	// one of its own.
+	Turn chan struct{}
 
 	CAFile     string // PEM, instead of the system's certificates
 	Insecure   bool   // any certificate will do
@@ -101,27 +116,29 @@ func New(cfg Config) (*Exchange, error) {
 	if x.statuses, err = ParseStatuses(cfg.ExpectStatus); err != nil {
 		return nil, &FieldError{Field: "expect-status", Err: err}
 	}
-	switch {
-	case cfg.Judge != nil:
-		x.judge = cfg.Judge
-	case cfg.ExpectBody != "":
-		pattern, err := regexp.Compile(cfg.ExpectBody)
-		if err != nil {
+	if cfg.ExpectBody != "" {
+		if x.pattern, err = regexp.Compile(cfg.ExpectBody); err != nil {
 			return nil, &FieldError{Field: "expect-body", Err: err}
 		}
-		x.judge = matching(pattern)
+	}
+	x.judge, x.criteria, x.turn, x.locations = cfg.Judge, cfg.Criteria, cfg.Turn, cfg.Locations
+	for _, name := range slices.Sorted(maps.Keys(cfg.ExpectHeader)) {
+		pattern, err := regexp.Compile(cfg.ExpectHeader[name])
+		switch {
+		case !isToken(name):
+			return nil, refuse("expect-header", "%q is not a header name", name)
+		case err != nil:
+			return nil, &FieldError{Field: "expect-header", Err: err}
+		}
+		x.headers = append(x.headers, headerPattern{http.CanonicalHeaderKey(name), pattern})
 	}
 	return x, nil
 }
 
-// matching returns the judge of bodies in which pattern must match.
-func matching(pattern *regexp.Regexp) func(body []byte, whole bool) error {
-	return func(body []byte, _ bool) error {
-		if !pattern.Match(body) {
-			return fmt.Errorf("the body does not match %#q: %q", pattern, body[:min(len(body), maxExcerpt)])
-		}
-		return nil
-	}
+// headerPattern is what one value of a header must match.
+type headerPattern struct {
+	name    string
+	pattern *regexp.Regexp
 }
 
 // parseTarget returns what to ask for in the request line and, of an absolute
@@ -220,8 +237,7 @@ func isHost(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// setTLS fills in x.tls, x.pair and x.roots. Both of the latter are read again when a
-// connection is made: certificates are renewed while we run.
+// setTLS fills in x.tls.
 func (x *Exchange) setTLS(cfg Config) error {
 	if cfg.Scheme != "http" && cfg.Scheme != "https" {
 		return refuse("scheme", "%q is neither http nor https", cfg.Scheme)
@@ -240,29 +256,18 @@ func (x *Exchange) setTLS(cfg Config) error {
 		}
 		return nil
 	}
-	x.tls = &tls.Config{InsecureSkipVerify: cfg.Insecure, ServerName: cfg.ServerName}
-	switch {
-	case cfg.CertMinValidity < 0:
+	if cfg.CertMinValidity < 0 {
 		return refuse("cert-min-validity", "%v is less than 0", cfg.CertMinValidity)
-	case cfg.CertFile != "" && cfg.KeyFile == "":
-		return &FieldError{Field: "cert-file", Err: errors.New("needs key-file"), With: []string{"key-file"}}
-	case cfg.CertFile == "" && cfg.KeyFile != "":
-		return &FieldError{Field: "key-file", Err: errors.New("needs cert-file"), With: []string{"cert-file"}}
-	case cfg.CertFile != "":
-		x.pair = &keyPair{certFile: cfg.CertFile, keyFile: cfg.KeyFile}
-		if _, err := x.pair.load(); err != nil {
-			return &FieldError{Field: "cert-file", Err: err}
+	}
+	client, err := tlsfiles.Files{CAFile: cfg.CAFile, CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, ServerName: cfg.ServerName, Insecure: cfg.Insecure}.Open()
+	var bad *tlsfiles.Error
+	if errors.As(err, &bad) {
+		refused := &FieldError{Field: bad.Field, Err: bad.Err}
+		if bad.With != "" {
+			refused.With = []string{bad.With}
 		}
+		return refused
 	}
-	switch {
-	case cfg.CAFile == "":
-		return nil
-	case cfg.Insecure:
-		return &FieldError{Field: "ca-file", Err: errors.New("is of no use with insecure: give one of them"), With: []string{"insecure"}}
-	}
-	x.roots = &authorities{file: cfg.CAFile}
-	if _, err := x.roots.load(); err != nil {
-		return &FieldError{Field: "ca-file", Err: err}
-	}
-	return nil
+	x.tls = client
+	return err
 }

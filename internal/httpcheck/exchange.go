@@ -22,11 +22,16 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/duration"
+	"github.com/supervisor-checks/supervisor-checks/internal/tlsfiles"
 )
 
 const (
@@ -50,14 +55,20 @@ type Exchange struct {
 	header  http.Header
 	body    string
 	timeout time.Duration
-	tls     *tls.Config  // nil for plain HTTP
-	pair    *keyPair     // nil for none to be shown
-	roots   *authorities // nil for the system's
+	tls     *tlsfiles.Client // nil for plain HTTP
 
 	certMinValidity time.Duration
 
 	statuses Statuses
-	judge    func(body []byte, whole bool) error // nil leaves the body unread
+	headers  []headerPattern
+	pattern  *regexp.Regexp // of the body, which is left unread without this and the next two
+	criteria func(status int, body []byte, whole bool) []error
+	judge    func(body []byte, whole bool) error // of an answer with an expected status
+
+	locations bool // those of redirects are part of answers
+
+	turn  chan struct{} // nil gives each address one of its own
+	turns sync.Map      // these, by address
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -67,6 +78,7 @@ type Answer struct {
 	StatusCode int           // 0 when there was none
 	Latency    time.Duration // from the dial to the verdict
 
+	Location    string    // where a redirect leads, as Config.Locations says
 	CertExpires time.Time // when the server's certificate ends, or one above it before that; zero without TLS
 	OwnExpired  bool      // the certificate that was shown to the server had ended
 }
@@ -82,7 +94,9 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	try, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	var answer Answer
-	awaited, err := x.exchange(try, network, address, &answer)
+	var failed criteria
+	awaited, err := x.exchange(try, network, address, &answer, &failed)
+	answer.Latency = time.Since(start)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -91,16 +105,34 @@ func (x *Exchange) Do(ctx context.Context, network, address string) (Answer, err
 	// hide a timeout behind the half line that it got.
 	case awaited != "" && (errors.Is(err, os.ErrDeadlineExceeded) || try.Err() != nil):
 		err = &reason{fmt.Sprintf("no %s within %v", awaited, x.timeout), context.DeadlineExceeded}
-	default:
-		err = printable(err)
 	}
-	answer.Latency = time.Since(start)
-	return answer, err
+	if failed != nil {
+		if err != nil {
+			failed = append(failed, err)
+		}
+		err = failed
+	}
+	return answer, Printable(err)
 }
 
-// exchange does the work of Do, and says of the answer what is known of it. With an
-// error awaited is what did not come, or "" when all came and was judged.
-func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer) (awaited string, err error) {
+// criteria are those that an answer does not meet.
+type criteria []error
+
+func (c *criteria) add(format string, args ...any) { *c = append(*c, fmt.Errorf(format, args...)) }
+
+func (c criteria) Error() string {
+	var texts []string
+	for _, err := range c {
+		texts = append(texts, err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (c criteria) Unwrap() []error { return c }
+
+// exchange does the work of Do, and says of the answer what is known of it. With an error awaited is what did not come, or
+// "" when all came and was judged.
+func (x *Exchange) exchange(ctx context.Context, network, address string, known *Answer, failed *criteria) (awaited string, err error) {
 	conn, err := x.dial(ctx, network, address)
 	if err != nil {
 		return "connection", err
@@ -113,15 +145,12 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 
 	host := x.hostHeader(network, address)
 	if x.tls != nil {
-		cfg := x.tls.Clone()
-		if x.pair != nil {
+		cfg := x.tls.Config()
+		if cfg.GetClientCertificate != nil {
 			cfg.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (pair *tls.Certificate, _ error) {
-				pair, known.OwnExpired = x.pair.show(asked)
+				pair, known.OwnExpired = x.tls.Show(asked)
 				return pair, nil
 			}
-		}
-		if x.roots != nil {
-			cfg.RootCAs, _ = x.roots.load()
 		}
 		if cfg.ServerName == "" {
 			cfg.ServerName = (&url.URL{Host: host}).Hostname()
@@ -130,13 +159,9 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return "TLS handshake", fmt.Errorf("TLS handshake: %w", err)
 		}
-		known.CertExpires = expiry(secured.ConnectionState())
-		if left := time.Until(known.CertExpires); left < x.certMinValidity && x.certMinValidity > 0 {
-			until := known.CertExpires.UTC().Format("2006-01-02 15:04 MST")
-			if left < 0 {
-				return "", fmt.Errorf("the certificate of the server was valid until %s", until)
-			}
-			return "", fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", duration.Days(left.Truncate(time.Minute)), until, duration.Days(x.certMinValidity))
+		var tooSoon error
+		if known.CertExpires, tooSoon = ValidFor(secured.ConnectionState(), x.certMinValidity); tooSoon != nil {
+			*failed = append(*failed, tooSoon)
 		}
 		conn = secured
 	}
@@ -158,10 +183,13 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 		return "answer", fmt.Errorf("read the answer: %w", err)
 	}
 	known.StatusCode = resp.StatusCode
-	if !x.statuses.Contains(resp.StatusCode) {
-		return "", errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
+	expected := x.statuses.Contains(resp.StatusCode)
+	leads := x.locations && resp.StatusCode/100 == 3 && !expected && *failed == nil
+	if !expected {
+		failed.add("%s", strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
 	}
-	if x.judge == nil {
+	judged := x.pattern != nil || x.criteria != nil || x.judge != nil && expected
+	if !judged && x.headers == nil && !leads {
 		return "", nil
 	}
 	limited.N = math.MaxInt64 // MaxBody is the bound from here on
@@ -169,11 +197,111 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 	if resp, err = http.ReadResponse(again, resp.Request); err != nil {
 		return "end of the header", fmt.Errorf("read the header: %w", err)
 	}
+	if leads {
+		if known.Location = resp.Header.Get("Location"); known.Location != "" {
+			return "", nil
+		}
+	}
+	from := network + " " + address
+	if x.headers != nil {
+		found, err := x.inTurn(ctx, from, func() criteria { return x.headerVerdict(resp.Header) })
+		*failed = append(*failed, found...)
+		if err != nil {
+			return "verdict on the header", err
+		}
+	}
+	if !judged {
+		return "", nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1)) // one more tells whether that is all
 	if err != nil {
 		return "end of the body", fmt.Errorf("read the body: %w", err)
 	}
-	return "", x.judge(body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+	found, err := x.inTurn(ctx, from, func() criteria {
+		return x.verdict(resp.StatusCode, body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+	})
+	*failed = append(*failed, found...)
+	return "verdict on the body", err
+}
+
+// inTurn returns what judge does, or an error when ctx ends before. Then judge is left
+// behind: of what shares a turn the next one waits for it, so that there is one at most.
+func (x *Exchange) inTurn(ctx context.Context, address string, judge func() criteria) (criteria, error) {
+	turn := x.turn
+	if turn == nil {
+		own, _ := x.turns.LoadOrStore(address, make(chan struct{}, 1))
+		turn = own.(chan struct{})
+	}
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var found criteria
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { <-turn }()
+		defer func() {
+			if v := recover(); v != nil {
+				panicked = fmt.Errorf("%v\n%s", v, debug.Stack())
+			}
+		}()
+		found = judge()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if panicked != nil {
+		panic(panicked)
+	}
+	return found, ctx.Err()
+}
+
+// headerVerdict returns what is wrong with the header of an answer.
+func (x *Exchange) headerVerdict(header http.Header) (found criteria) {
+	for _, h := range x.headers {
+		if values := header[h.name]; !slices.ContainsFunc(values, h.pattern.MatchString) {
+			found.add("the header %s does not match %#q: %q", h.name, h.pattern, cut(strings.Join(values, ", ")))
+		}
+	}
+	return found
+}
+
+// verdict returns what is wrong with the body of an answer.
+func (x *Exchange) verdict(status int, body []byte, whole bool) (found criteria) {
+	if x.pattern != nil && !x.pattern.Match(body) {
+		found.add("the body does not match %#q: %q", x.pattern, body[:min(len(body), maxExcerpt)])
+	}
+	if x.criteria != nil {
+		found = append(found, x.criteria(status, body, whole)...)
+	}
+	if x.judge != nil && x.statuses.Contains(status) {
+		if err := x.judge(body, whole); err != nil {
+			found = append(found, err)
+		}
+	}
+	return found
+}
+
+func cut(s string) string { return s[:min(len(s), maxExcerpt)] }
+
+// ValidFor returns when the certificate of a server ends, and an error where that is in
+// less than least, which 0 leaves to the handshake.
+func ValidFor(state tls.ConnectionState, least time.Duration) (ends time.Time, err error) {
+	ends = expiry(state)
+	left, until := time.Until(ends), ends.UTC().Format("2006-01-02 15:04 MST")
+	switch {
+	case least <= 0 || left >= least:
+	case left < 0:
+		err = fmt.Errorf("the certificate of the server was valid until %s", until)
+	default:
+		err = fmt.Errorf("the certificate of the server is valid for %s more, until %s, less than %s", duration.Days(left.Truncate(time.Minute)), until, duration.Days(least))
+	}
+	return ends, err
 }
 
 // expiry returns when the certificate of a server ends, or one above it before that. Of
@@ -279,9 +407,12 @@ func (r *reason) Error() string { return r.text }
 
 func (r *reason) Unwrap() error { return r.cause }
 
-// printable returns err with a text fit for a log, whatever the server put
-// into it: errors of net/http and crypto/tls quote what they read.
-func printable(err error) error {
+// Printable returns err with a text fit for a log, one line of bounded length, whatever a
+// server put into it: errors of net/http and crypto/tls quote what they read. It wraps err.
+func Printable(err error) error {
+	if err == nil {
+		return nil
+	}
 	text := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

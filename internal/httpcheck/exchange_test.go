@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,7 +231,7 @@ func TestJudgeGetsTheBodyAndWhetherItIsWhole(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			called := false
-			x := exchange(t, Config{ExpectBody: "never", Judge: func(body []byte, whole bool) error {
+			x := exchange(t, Config{Judge: func(body []byte, whole bool) error {
 				called = true
 				want, isCut := strings.CutSuffix(tt.body, cut)
 				if string(body) != want || whole == isCut {
@@ -392,9 +393,61 @@ func TestEndOfTheContextEndsAnExchange(t *testing.T) {
 	})
 }
 
+// TestNobodyWaitsForAVerdict has bodies judged for five seconds, of which one is allowed.
+func TestNobodyWaitsForAVerdict(t *testing.T) {
+	shutdown := errors.New("shutting down")
+	for _, tt := range []struct {
+		name   string
+		status string
+		end    error // of the context, while the body is judged
+		want   string
+	}{
+		{"an answer that will do", "200 OK", nil, "no verdict on the body within 1s"},
+		{"one that will not", "500 No", nil, "500 Internal Server Error; no verdict on the body within 1s"},
+		{"the context ends", "200 OK", shutdown, "shutting down"},
+		{"the context ends, of one that will not do", "500 No", shutdown, "500 Internal Server Error; shutting down"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				var judged atomic.Int32
+				x := exchange(t, Config{Criteria: func(int, []byte, bool) []error {
+					judged.Add(1)
+					cancel(tt.end)
+					time.Sleep(5 * time.Second)
+					return []error{errors.New("too late")}
+				}})
+				if tt.end == nil {
+					ctx, cancel = t.Context(), func(error) {}
+				}
+				against(t, x, func(conn net.Conn) { io.WriteString(conn, "HTTP/1.0 "+tt.status+"\r\n\r\nok") })
+				_, err := x.Do(ctx, "tcp", "127.0.0.1:1")
+				if text(err) != tt.want || tt.end != nil && !errors.Is(err, tt.end) || tt.end == nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("error %v, want %s", err, tt.want)
+				}
+				if _, err := x.Do(t.Context(), "tcp", "127.0.0.1:1"); !errors.Is(err, context.DeadlineExceeded) || judged.Load() != 1 {
+					t.Errorf("error %v while the last one is judged; judged %d", err, judged.Load())
+				}
+				time.Sleep(5 * time.Second)
+			})
+		})
+	}
+}
+
+// TestVerdictAtTheEnd is none: the end of the context says more than that all holds.
+func TestVerdictAtTheEnd(t *testing.T) {
+	shutdown := errors.New("shutting down")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	x := exchange(t, Config{Judge: func([]byte, bool) error { cancel(shutdown); return nil }})
+	against(t, x, func(conn net.Conn) { io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\nok") })
+	if _, err := x.Do(ctx, "tcp", "127.0.0.1:1"); err != shutdown {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestErrorsAreOnePrintableLine(t *testing.T) {
 	cause := errors.New("certificate of \x1b[2J\r\n" + strings.Repeat("é", 1000))
-	err := printable(cause)
+	err := Printable(cause)
 	if want := "certificate of ?[2J??" + strings.Repeat("é", 279) + "…"; err.Error() != want {
 		t.Errorf("got  %q\nwant %q", err, want)
 	}

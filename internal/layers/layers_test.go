@@ -41,16 +41,19 @@ var house = map[string]room{
 	"cmd/supervisor_tcp_check":     {floor: 6, may: []string{"internal/cli"}},
 	"examples/custom_check":        {floor: 6, may: public},
 	"examples/demo":                {floor: 6, may: public},
+	"examples/health_endpoint":     {floor: 6, may: append([]string{"health", "probes/postgres", "probes/redis"}, public...)},
 	"examples/heartbeat_worker":    {floor: 6, may: public},
 	"internal/conformance":         {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/config", "internal/host"}},
 	"internal/bench":               {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/e2e":                 {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/layers":              {floor: 6, may: []string{"..."}, forTests: true},
+	"internal/realservers":         {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/realsupervisord":     {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/soak":                {floor: 6, may: []string{"..."}, forTests: true},
 
 	"internal/scripttest": {floor: 3, may: []string{"internal/proc", "supervisor", "supervisor/supervisortest"}, forTests: true},
+	"internal/testdisk":   {floor: 0, forTests: true},
 
 	"cmd/supervisor_checks": {floor: 6, may: []string{"internal/host"}},
 
@@ -59,12 +62,21 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "runner", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "runner", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
-	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "listener", "record", "supervisor"}},
+	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
 
 	"checks": {floor: 2, may: []string{"internal/command", "internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
+
+	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
+
+	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/tlsfiles"}},
+	"probes/mongo":    {floor: 2, may: []string{"probes"}},
+	"probes/mysql":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
+	"probes/postgres": {floor: 2, may: []string{"internal/readlimit", "probes"}},
+	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
+	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
 	"internal/control":          {floor: 1},
 	"internal/show":             {floor: 1, may: []string{"internal/foreign"}},
@@ -78,8 +90,12 @@ var house = map[string]room{
 	"internal/decimal":   {floor: 0},
 	"internal/duration":  {floor: 0},
 	"internal/foreign":   {floor: 0},
-	"internal/httpcheck": {floor: 0, may: []string{"internal/duration"}},
+	"internal/httpcheck": {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
+	"internal/logout":    {floor: 0},
 	"internal/proc":      {floor: 0},
+	"internal/recurring": {floor: 0},
+	"internal/readlimit": {floor: 0},
+	"internal/tlsfiles":  {floor: 0},
 }
 
 // libraries are the modules of others that we import, each with the packages
@@ -88,14 +104,22 @@ var libraries = map[string][]string{
 	"github.com/adhocore/gronx":                {"internal/config"},
 	"github.com/google/go-cmp":                 nil,
 	"github.com/goccy/go-yaml":                 {"internal/config", "internal/show"}, // which reads what it has written, in its tests
+	"github.com/go-sql-driver/mysql":           {"probes/mysql"},
+	"github.com/jackc/pgx/v5":                  {"probes/postgres"},
 	"github.com/kballard/go-shellquote":        {"internal/command"},
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
+	"github.com/prometheus/client_golang":      {"health"},
+	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,
 	"github.com/santhosh-tekuri/jsonschema/v6": nil,
 	"github.com/shirou/gopsutil/v3":            {"internal/proc"},
 	"github.com/spf13/cobra":                   {"internal/cli", "internal/docs", "internal/host"},
 	"github.com/spf13/pflag":                   {"internal/cli", "internal/docs", "internal/host"},
+	"github.com/ncw/swift/v2":                  {"probes/swift"},
 	"github.com/prometheus/procfs":             {"internal/proc"},
+	"github.com/theory/jsonpath":               {"probes"},
+	"golang.org/x/net":                         {"health", "probes"},
+	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
 	"golang.org/x/text":                        {"internal/show"},
 }

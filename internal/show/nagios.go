@@ -22,6 +22,7 @@ type Report struct {
 type Finding struct {
 	Process, Check string
 	Status, Reason string
+	Probe          bool // Process is what a probe is called
 }
 
 // Figure is a number that was measured. Metric ends in its unit: "latency_seconds".
@@ -53,7 +54,7 @@ const ExitUnknown = 3
 // status is the worst of the report. Nothing found is nothing known.
 func (r Report) status() string {
 	status := Resting
-	if len(r.Findings) == 0 || len(r.Troubles) > 0 {
+	if len(r.Troubles) > 0 || !slices.ContainsFunc(r.Findings, func(f Finding) bool { return !f.Probe }) {
 		status = "unknown"
 	}
 	for _, f := range r.Findings {
@@ -79,36 +80,49 @@ func known(status string) string {
 // Exit is the exit status that a plugin has for the report.
 func (r Report) Exit() int { return verdicts[r.status()].exit }
 
-// Summary counts processes by the worst of each.
+// Summary counts processes, and probes, by the worst of each.
 func (r Report) Summary() string {
-	processes := make(map[string]string)
+	processes, probes := make(map[string]string), make(map[string]string)
 	for _, f := range r.Findings {
-		if _, is := processes[f.Process]; !is {
-			processes[f.Process] = Resting
+		of := processes
+		if f.Probe {
+			of = probes
 		}
-		processes[f.Process] = worse(processes[f.Process], f.Status)
+		if _, is := of[f.Process]; !is {
+			of[f.Process] = Resting
+		}
+		of[f.Process] = worse(of[f.Process], f.Status)
 	}
+	text := "no process was checked"
+	if len(processes) > 0 {
+		text = counted(processes, "process", "processes")
+	}
+	if len(probes) > 0 {
+		text += "; " + counted(probes, "probe", "probes")
+	}
+	return text
+}
+
+// counted says how many of something there are of each status.
+func counted(statuses map[string]string, one, many string) string {
 	counts := make(map[string]int)
-	for _, status := range processes {
+	for _, status := range statuses {
 		counts[status]++
 	}
 	var parts []string
 	for _, status := range worst {
 		switch counts[status] {
 		case 0:
-		case len(processes):
-			if len(processes) == 1 {
-				return "1 process: " + status
+		case len(statuses):
+			if len(statuses) == 1 {
+				return "1 " + one + ": " + status
 			}
-			return fmt.Sprintf("%d processes, all %s", len(processes), status)
+			return fmt.Sprintf("%d %s, all %s", len(statuses), many, status)
 		default:
 			parts = append(parts, fmt.Sprintf("%d %s", counts[status], status))
 		}
 	}
-	if parts == nil {
-		return "no process was checked"
-	}
-	return fmt.Sprintf("%d processes: %s", len(processes), strings.Join(parts, ", "))
+	return fmt.Sprintf("%d %s: %s", len(statuses), many, strings.Join(parts, ", "))
 }
 
 // text is what a plugin prints: a line with what is worst and, behind a bar, all
@@ -137,7 +151,7 @@ func (r Report) text() string {
 		}
 	}
 	said := fmt.Sprintf("%s of %s healthy", Count(len(r.Findings), "check", "checks"), Count(len(processes), "process", "processes"))
-	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status == Resting }) {
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status == Resting || f.Probe }) {
 		said = r.Summary()
 	}
 	if status != "healthy" && status != Resting {

@@ -171,9 +171,9 @@ func FuzzYAML(f *testing.F) {
 var perfdata = regexp.MustCompile(`^('(?:[^'=|]|'')+'=(?:U|-?[0-9]+(?:\.[0-9]+)?(?:s|B|%|c)?)(?: |$))+$`)
 
 func TestNagios(t *testing.T) {
-	healthy := Finding{"web:a", "http", "healthy", ""}
-	unhealthy := Finding{"web:b", "http", "unhealthy", "503 | x"}
-	unknown := Finding{"web:c", "", "unknown", "it is FATAL"}
+	healthy := Finding{"web:a", "http", "healthy", "", false}
+	unhealthy := Finding{"web:b", "http", "unhealthy", "503 | x", false}
+	unknown := Finding{"web:c", "", "unknown", "it is FATAL", false}
 	for _, tt := range []struct {
 		name   string
 		report Report
@@ -181,7 +181,9 @@ func TestNagios(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", Report{}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked"}},
-		{"all healthy", Report{Findings: []Finding{healthy, {"web:a", "tcp", "healthy", ""}, {"web:b", "tcp", "healthy", ""}}}, 0, []string{"SUPERVISOR_CHECKS OK - 3 checks of 2 processes healthy"}},
+		{"all healthy", Report{Findings: []Finding{healthy, {"web:a", "tcp", "healthy", "", false}, {"web:b", "tcp", "healthy", "", false}}}, 0, []string{"SUPERVISOR_CHECKS OK - 3 checks of 2 processes healthy"}},
+		{"a process and a probe", Report{Findings: []Finding{healthy, {"db", "probe", "healthy", "", true}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy; 1 probe: healthy"}},
+		{"only a probe", Report{Findings: []Finding{{"db", "probe", "healthy", "", true}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked; 1 probe: healthy"}},
 		{"of several the worst", Report{Findings: []Finding{healthy, unknown, unhealthy}}, 2, []string{
 			"SUPERVISOR_CHECKS CRITICAL - 3 processes: 1 unhealthy, 1 unknown, 1 healthy; web:b http unhealthy: 503 ¦ x", "web:c unknown: it is FATAL"}},
 		{"unknown", Report{Findings: []Finding{healthy, unknown}, Notes: []string{"not watched: pool\n"}}, 3, []string{

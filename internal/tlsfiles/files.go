@@ -1,4 +1,4 @@
-package httpcheck
+package tlsfiles
 
 import (
 	"crypto/tls"

@@ -1,0 +1,2 @@
+// Package testdisk makes folders that cannot be written to, for tests.
+package testdisk
