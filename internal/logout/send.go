@@ -140,7 +140,8 @@ func (s *sender) send(e entry) error {
 		e.plainly()
 		return nil
 	}
-	stop := context.AfterFunc(s.ctx, func() { s.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	conn := s.conn
+	stop := context.AfterFunc(s.ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for _, p := range packets {
 		s.conn.SetWriteDeadline(time.Now().Add(s.times.write))
