@@ -30,12 +30,12 @@ PREFIX ?= /usr/local
 .PHONY: docs
 docs: ## write what is in docs from the options of the programs and the keys of the file
 	@tools/docs "$(CACHE)/docs"
-	@rm -rf docs/cli docs/man docs/completions docs/config.md docs/*.schema.json && mkdir -p docs && cp -R "$(CACHE)"/docs/* docs
+	@rm -rf docs/cli docs/man docs/completions docs/schema docs/config.md docs/*.schema.json && mkdir -p docs && cp -R "$(CACHE)"/docs/* docs
 
 .PHONY: docs-diff
 docs-diff: ## fail if they are not what make docs writes
 	@tools/docs "$(CACHE)/docs"
-	@stale=; for part in cli man completions config.md supervisor-checks.schema.json; do diff -qr docs/$$part "$(CACHE)/docs/$$part" || stale=1; done; \
+	@stale=; for part in cli man completions schema config.md supervisor-checks.schema.json; do diff -qr docs/$$part "$(CACHE)/docs/$$part" || stale=1; done; \
 		if [ -n "$$stale" ]; then echo "docs is not what the programs say: run make docs"; exit 1; fi
 
 .PHONY: demo

@@ -34,7 +34,18 @@ type MetricsConfig struct {
 // Counter is something that is counted by somebody else.
 type Counter struct {
 	Name, Help string
+	Labels     map[string]string
 	Value      func() uint64
+	Gauge      bool // it may also be less than before
+}
+
+// collector makes it a metric.
+func (c Counter) collector() prometheus.Collector {
+	value := func() float64 { return float64(c.Value()) }
+	if c.Gauge {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: c.Name, Help: c.Help, ConstLabels: c.Labels}, value)
+	}
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.Name, Help: c.Help, ConstLabels: c.Labels}, value)
 }
 
 // Metrics tells Prometheus how sources are, under the names of blackbox_exporter where the
@@ -70,7 +81,7 @@ func NewMetrics(cfg MetricsConfig) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
 	for _, c := range cfg.Counters {
-		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.Name, Help: c.Help}, func() float64 { return float64(c.Value()) }))
+		registry.MustRegister(c.collector())
 	}
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 	return m

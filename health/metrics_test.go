@@ -21,7 +21,8 @@ func TestMetrics(t *testing.T) {
 		{Name: "http", Process: "web:a\xff", Status: health.Unhealthy, Err: errors.New("500"), At: at, Took: time.Millisecond},
 		{Name: "http", Process: "web:b", Status: health.Stale},
 		{Name: "too many", Process: "web:c", Status: health.Healthy},
-	}}, MaxSeries: 3, Counters: []health.Counter{{Name: "supervisor_ticks_total", Help: "Ticks.", Value: func() uint64 { return 7 }}}})
+	}}, MaxSeries: 3, Counters: []health.Counter{{Name: "supervisor_ticks_total", Help: "Ticks.", Value: func() uint64 { return 7 }},
+		{Name: "supervisor_sink_waiting_records", Help: "Waiting.", Labels: map[string]string{"sink": "a"}, Gauge: true, Value: func() uint64 { return 8 }}}})
 	for _, action := range []string{record.Running, record.Running, record.GivenUp, record.Stopping} {
 		m.Write(t.Context(), record.Record{Kind: record.Restart, Process: "web:a", Action: action})
 	}
@@ -53,6 +54,7 @@ supervisor_check_status{check="http",process="web:b",status="stale"} 1
 supervisor_check_success{check="http",process="web:a` + "\uFFFD" + `"} 0
 supervisor_check_success{check="http",process="web:b"} 0
 supervisor_results_left_out 1
+supervisor_sink_waiting_records{sink="a"} 8
 supervisor_ticks_total 7`
 	if text := strings.Join(got, "\n"); w.Code != 200 || text != want {
 		t.Errorf("%d\n%s\nwant\n%s", w.Code, text, want)

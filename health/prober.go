@@ -89,6 +89,9 @@ type ProberConfig struct {
 	// means DefaultCache; less than 0 none.
 	Cache time.Duration
 
+	// Results, if not nil, is told of each result.
+	Results func(Result)
+
 	// Now is the clock. nil means time.Now.
 	Now func() time.Time
 }
@@ -120,6 +123,9 @@ type probed struct {
 func NewProber(cfg ProberConfig) *Prober {
 	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
 	cfg.Cache = cmp.Or(cfg.Cache, DefaultCache)
+	if cfg.Results == nil {
+		cfg.Results = func(Result) {}
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -298,6 +304,7 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	now := p.cfg.Now()
 	if one.running > 0 { // which was given up
 		p.land(one, now, fmt.Errorf("%w: it began %v ago", ErrStillRunning, now.Sub(one.since).Round(time.Second)))
+		go p.cfg.Results(one.last)
 		return flight
 	}
 	one.running, one.since = 1, now
@@ -330,9 +337,11 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 		}
 		cancel()
 		one.mu.Lock()
-		defer one.mu.Unlock()
 		one.last.Took = time.Since(begun)
 		p.land(one, p.cfg.Now(), err)
+		result := one.last
+		one.mu.Unlock()
+		p.cfg.Results(result)
 	}()
 	return flight
 }

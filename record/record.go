@@ -4,6 +4,9 @@ package record
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
+	"math"
 	"time"
 )
 
@@ -16,7 +19,17 @@ const (
 	Transition  Kind = "transition"   // a process's status for a check, or how far its thresholds are, is another than before, or is still bad an hour later
 	Restart     Kind = "restart"      // a step of what is done about a process, a restart or another action
 	Group       Kind = "group"        // something that is so of a group, not of one process
+	ProbeResult Kind = "probe_result" // one look at a dependency
+	Listener    Kind = "listener"     // something about who records
 )
+
+// Kinds are all of them.
+var Kinds = []Kind{CheckResult, Transition, Restart, Group, ProbeResult, Listener}
+
+// Version is that of the records of this package. New fields may come within a version,
+// and are kept by who does not know them; fields change their meaning, or go, only with a
+// new one.
+const Version = 1
 
 // Actions of a Restart record.
 const (
@@ -56,11 +69,23 @@ const (
 	NoHelp   = "no_help"  // a trial restart has not
 )
 
+// Actions of a Listener record.
+const (
+	Started = "started"
+	Ended   = "ended"
+	Dropped = "dropped" // that many records a sink had no room for
+)
+
 // Record is one fact. Fields that do not belong to its kind are empty.
 type Record struct {
-	Kind     Kind      `json:"kind"`
-	Time     time.Time `json:"time"`
-	Listener string    `json:"listener,omitempty"` // the name it was given
+	ID      string    `json:"id,omitempty"` // a UUID of version 7
+	Version int       `json:"version,omitempty"`
+	Kind    Kind      `json:"kind"`
+	Time    time.Time `json:"time"` // UTC, with microseconds
+
+	Host        string `json:"host,omitempty"`
+	Supervisord string `json:"supervisord,omitempty"` // its identifier
+	Listener    string `json:"listener,omitempty"`    // the name it was given
 
 	Group   string `json:"group,omitempty"`   // of a group's record
 	Process string `json:"process,omitempty"` // the namespec: "web:web_8001"
@@ -81,6 +106,31 @@ type Record struct {
 	Why      string    `json:"why,omitempty"`      // of an action: what its description says
 	Until    time.Time `json:"until,omitzero"`     // of Held and GivenUp: when it is looked at again; zero when that depends on others
 	Evidence *Evidence `json:"evidence,omitempty"` // of Stopping
+
+	Probe string `json:"probe,omitempty"` // of ProbeResult: what was looked at
+	Sink  string `json:"sink,omitempty"`  // of Dropped
+
+	Dropped int `json:"dropped,omitempty"` // of Dropped: how many
+
+	// Extra are fields that this version of the package does not know, by their names.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// Stamp gives a record its id and version, and the time where it has none; metrics that are
+// no numbers go.
+func (r *Record) Stamp() {
+	r.ID, r.Version = newID(), Version
+	if r.Time.IsZero() {
+		r.Time = time.Now()
+	}
+	r.Time = r.Time.UTC().Truncate(time.Microsecond)
+	for _, value := range r.Metrics {
+		if math.IsNaN(value) || math.IsInf(value, 0) { // which JSON does not have
+			r.Metrics = maps.Clone(r.Metrics)
+			maps.DeleteFunc(r.Metrics, func(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+			return
+		}
+	}
 }
 
 // Evidence is what there was to be seen of a process before it was restarted.

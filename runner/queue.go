@@ -126,6 +126,9 @@ func newSinkQueue(sink record.Sink, log *slog.Logger, count *atomic.Uint64) *sin
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.queue = newQueue(count, func(dropped int) {
 		log.Error(fmt.Sprintf("the sink %T was too slow: %d records dropped", sink, dropped))
+		rec := record.Record{Kind: record.Listener, Action: record.Dropped, Dropped: dropped, Why: "it was too slow"}
+		rec.Stamp()
+		sink.Write(s.ctx, rec)
 	})
 	return s
 }

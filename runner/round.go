@@ -545,8 +545,21 @@ func (r *runner) tell(rec record.Record) {
 }
 
 func (r *runner) tellLocked(rec record.Record) {
-	rec.Time, rec.Listener = time.Now(), r.Name
+	rec.Time = time.Now()
 	record.Log(r.Log).Write(context.Background(), rec) // whose errors newLogHandler has no use for
+	r.record(rec)
+}
+
+// record gives a record to the sinks. The lock is held.
+func (r *runner) record(rec record.Record) {
+	if len(r.sinks) == 0 {
+		return
+	}
+	rec.Host, rec.Listener = r.host, r.Name
+	if r.restarter != nil {
+		rec.Supervisord = r.restarter.Identifier()
+	}
+	rec.Stamp()
 	for _, s := range r.sinks {
 		s.put(rec)
 	}

@@ -168,6 +168,7 @@ type runner struct {
 	opening   chan struct{} // holds one while restarter is looked at
 	restarter *supervisor.Restarter
 	inherited []string    // what earlier listeners owe
+	host      string      // for records
 	resumed   atomic.Bool // what they have left in the middle is done
 
 	surveying chan struct{}        // holds one while supervisord is asked for its processes
@@ -262,6 +263,7 @@ func newRunner(cfg Config) (*runner, error) {
 	r.planned.Store(plans)
 	r.engine = newEngine(func(namespec string) *plan { return r.plans().of(namespec) })
 	r.engine.isDown = cfg.Down
+	r.host, _ = os.Hostname()
 	if group, name := os.Getenv("SUPERVISOR_GROUP_NAME"), os.Getenv("SUPERVISOR_PROCESS_NAME"); group != "" && name != "" {
 		r.self = supervisor.Process{Group: group, Name: name}.Namespec()
 	}
@@ -389,6 +391,7 @@ func (r *runner) run(ctx context.Context) error {
 				r.Log.Info(fmt.Sprintf("ending: %v", why))
 			}
 			stop(why)
+			r.recordListener(record.Ended, why.Error())
 			r.wait()
 			return err
 		}
@@ -436,11 +439,20 @@ func (r *runner) introduce() {
 	if r.DryRun {
 		does = "is a dry run and restarts nothing, where it else " + does
 	}
-	r.Log.Info(fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s; keeps its state in %s",
-		r.plans(), strings.Join(r.plans().names(), ", "), r.client.Address(), r.Concurrency, does, r.StateDir))
+	text := fmt.Sprintf("watches %s (%s) of supervisord at %s, up to %d processes at once; %s; keeps its state in %s",
+		r.plans(), strings.Join(r.plans().names(), ", "), r.client.Address(), r.Concurrency, does, r.StateDir)
+	r.Log.Info(text)
+	r.recordListener(record.Started, text)
 	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" && systemd != r.StateDir && !r.toldFolder {
 		r.Log.Warn(fmt.Sprintf("its state is not in $STATE_DIRECTORY, %s, which cannot be used: it must be a folder that is ours, and that nobody else may write to", systemd))
 	}
+}
+
+// recordListener records something about this listener.
+func (r *runner) recordListener(action, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record(record.Record{Kind: record.Listener, Action: action, Why: why})
 }
 
 // contact waits until supervisord can be asked, which may be a while after it

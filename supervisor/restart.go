@@ -145,10 +145,11 @@ func (p Plan) tell(s Step) {
 // What supervisord refuses, does not answer or does in vain is tried again
 // after half a second, then twice that, up to 30 s, for as long as it takes.
 type Restarter struct {
-	client  *Client
-	journal *journal
-	boot    string
-	poller  *poller
+	client     *Client
+	identifier string // supervisord's
+	journal    *journal
+	boot       string
+	poller     *poller
 
 	asking   chan struct{} // holds one while supervisord is asked
 	askAgain time.Time     // for the following
@@ -175,14 +176,18 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 		return nil, err
 	}
 	return &Restarter{
-		client:  client,
-		journal: journal,
-		daemon:  daemon,
-		boot:    bootID(),
-		poller:  newPoller(client),
-		asking:  make(chan struct{}, 1),
+		client:     client,
+		identifier: identifier,
+		journal:    journal,
+		daemon:     daemon,
+		boot:       bootID(),
+		poller:     newPoller(client),
+		asking:     make(chan struct{}, 1),
 	}, nil
 }
+
+// Identifier returns the name that supervisord was given in its configuration.
+func (r *Restarter) Identifier() string { return r.identifier }
 
 // Restart restarts the run p of a process and returns the run that replaced it.
 //

@@ -33,6 +33,7 @@ type File struct {
 	Defaults    Defaults `key:"defaults" doc:"Settings for all entries of watch that do not have their own."`
 	Watch       []Watch  `key:"watch" need:"true" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up."`
 	Probes      []Probe  `key:"probes" doc:"What the processes depend on, and how that is."`
+	Sinks       []Sink   `key:"sinks" doc:"Where records of all that is found and done go, besides the log."`
 	Health      *Health  `key:"health" doc:"Where others can ask how processes and dependencies are: /_health in JSON, /metrics for Prometheus, /livez and /readyz."`
 }
 
@@ -40,6 +41,7 @@ type File struct {
 // another.
 func (f *File) check(report func(key, format string, args ...any)) {
 	f.checkProbes(report)
+	f.checkSinks(report)
 	settings := fieldsOf(reflect.TypeFor[ProcessSettings]())
 	said := make([][]string, len(f.Watch)) // of each setting, "" for nothing
 	for i, w := range f.Watch {

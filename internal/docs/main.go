@@ -1,7 +1,7 @@
 // Command docs writes the reference of the programs into a folder: a page of
 // each and their index in cli/, completions for shells in completions/, and the
-// sources of man pages, which go-md2man turns into these, in man/. Run it with
-// make docs.
+// sources of man pages, which go-md2man turns into these, in man/; and the schemas of
+// records in schema/. Run it with make docs.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/internal/host"
+	"github.com/supervisor-checks/supervisor-checks/record"
 )
 
 func main() {
@@ -57,11 +58,15 @@ func write(folder string, programs []*cli.Program) error {
 			}
 		}
 	}
-	for path, text := range map[string][]byte{
+	files := map[string][]byte{
 		"cli/README.md":                 index.Bytes(),
 		"config.md":                     append([]byte(notice+"\n"), config.Reference()...),
 		"supervisor-checks.schema.json": config.Schema(),
-	} {
+	}
+	for _, kind := range record.Kinds {
+		files["schema/"+string(kind)+".json"] = record.Schema(kind)
+	}
+	for path, text := range files {
 		if err := writeFile(filepath.Join(folder, path), text); err != nil {
 			return err
 		}

@@ -20,13 +20,13 @@ import (
 )
 
 // newProber is one with the probes of a file; nil for none. Without a background they are
-// looked at when they are asked for.
-func newProber(file *config.File, background bool) (*health.Prober, error) {
+// looked at when they are asked for. results, if not nil, is told of each result.
+func newProber(file *config.File, background bool, results func(health.Result)) (*health.Prober, error) {
 	built, err := file.BuildProbes()
 	if err != nil || len(built) == 0 {
 		return nil, err
 	}
-	p := health.NewProber(health.ProberConfig{})
+	p := health.NewProber(health.ProberConfig{Results: results})
 	for _, one := range built {
 		options := []health.Option{health.Timeout(one.Timeout)}
 		if background {
@@ -54,7 +54,7 @@ type surroundings struct {
 func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroundings, error) {
 	s := &surroundings{board: health.NewBoard(nil), log: log}
 	var err error
-	if s.prober, err = newProber(file, true); err != nil {
+	if s.prober, err = newProber(file, true, recorder(cfg)); err != nil {
 		return nil, err
 	}
 	cfg.Down, cfg.Dependencies = s.down, s.dependencies
@@ -66,7 +66,7 @@ func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroun
 		sources = append(sources, s.prober)
 	}
 	cfg.Counters = new(runner.Counters)
-	s.metrics = health.NewMetrics(health.MetricsConfig{Sources: sources, Counters: counters(cfg.Counters)})
+	s.metrics = health.NewMetrics(health.MetricsConfig{Sources: sources, Counters: append(counters(cfg.Counters), sinkCounters(cfg.Sinks)...)})
 	cfg.Drain, cfg.Rounds = s.board.Drain, s.round
 	cfg.Sinks = append(cfg.Sinks, s.board, s.metrics)
 	mux := http.NewServeMux()

@@ -115,6 +115,9 @@ func (f *fromFile) run(c *cobra.Command) error {
 			return usageError{fmt.Errorf("--standalone: %w", err)}
 		}
 	}
+	if err := addSinks(file, &cfg); err != nil {
+		return fileError{fmt.Errorf("%s: %w", f.config, err)}
+	}
 	around, err := surround(file, &cfg, cfg.Log)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
@@ -180,7 +183,7 @@ func (f *fromFile) once(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	prober, err := newProber(file, false)
+	prober, err := newProber(file, false, nil)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}

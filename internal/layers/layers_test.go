@@ -44,7 +44,7 @@ var house = map[string]room{
 	"examples/health_endpoint":     {floor: 6, may: append([]string{"health", "probes/postgres", "probes/redis"}, public...)},
 	"examples/heartbeat_worker":    {floor: 6, may: public},
 	"internal/conformance":         {floor: 6, may: []string{"..."}, forTests: true},
-	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/config", "internal/host"}},
+	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/config", "internal/host", "record"}},
 	"internal/bench":               {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/e2e":                 {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/layers":              {floor: 6, may: []string{"..."}, forTests: true},
@@ -62,7 +62,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "runner", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -77,6 +77,8 @@ var house = map[string]room{
 	"probes/postgres": {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
+
+	"sinks": {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
 
 	"internal/control":          {floor: 1},
 	"internal/show":             {floor: 1, may: []string{"internal/foreign"}},
@@ -95,6 +97,7 @@ var house = map[string]room{
 	"internal/proc":      {floor: 0},
 	"internal/recurring": {floor: 0},
 	"internal/readlimit": {floor: 0},
+	"internal/spool":     {floor: 0},
 	"internal/tlsfiles":  {floor: 0},
 }
 

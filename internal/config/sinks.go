@@ -1,0 +1,189 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/setting"
+	"github.com/supervisor-checks/supervisor-checks/probes"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
+)
+
+// Sink is where records go.
+type Sink struct {
+	SinkKind
+
+	Name  string        `key:"name" need:"true" doc:"What it is called in the log: letters, digits, - and _."`
+	Kinds []record.Kind `key:"kinds" doc:"Only records of these kinds: check_result, transition, restart, group, probe_result, listener. All where it is not given."`
+	Spool *Size         `key:"spool" doc:"How much may wait on disk while it takes nothing. 64MiB where it is not given."`
+}
+
+// SinkKind is a sink of one of the kinds there are.
+type SinkKind struct {
+	File    *SinkFile    `key:"file" doc:"A file of JSON lines."`
+	Webhook *SinkWebhook `key:"webhook" doc:"A server that is sent records by HTTP."`
+}
+
+// writer is what a sink is made of.
+type writer interface {
+	write() (sinks.Writer, error)
+	check(report func(key, format string, args ...any))
+}
+
+var sinkName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func (s *Sink) check(report func(key, format string, args ...any)) {
+	if !sinkName.MatchString(s.Name) && s.Name != "" {
+		report("name", "%q has other characters than letters, digits, - and _", s.Name)
+	}
+	for i, kind := range s.Kinds {
+		if !slices.Contains(record.Kinds, kind) {
+			report(fmt.Sprintf("kinds[%d]", i), "%q is no kind of record", kind)
+		}
+	}
+	if s.Spool != nil && s.Spool.Bytes < 1<<20 {
+		report("spool", "is less than 1MiB")
+	}
+	switch given := s.given(); len(given) {
+	case 0:
+		report("", "there is no sink; there are %s", strings.Join(s.keys(), ", "))
+	case 1:
+	default:
+		report("", "has several sinks, %s: begin a new entry with a - for each", strings.Join(slices.Sorted(maps.Keys(given)), ", "))
+	}
+}
+
+// given are the sinks that are given, by their keys.
+func (k *SinkKind) given() map[string]writer {
+	all := make(map[string]writer)
+	v := reflect.ValueOf(k).Elem()
+	for _, f := range fieldsOf(v.Type()) {
+		if one := v.FieldByIndex(f.index); !one.IsNil() {
+			all[f.key] = one.Interface().(writer)
+		}
+	}
+	return all
+}
+
+func (k *SinkKind) keys() (keys []string) {
+	for _, f := range fieldsOf(reflect.TypeFor[SinkKind]()) {
+		keys = append(keys, f.key)
+	}
+	return keys
+}
+
+// SinkFile is a file of JSON lines.
+type SinkFile struct {
+	Path     string    `key:"path" need:"true" doc:"Where it is. Its folder must be there."`
+	MaxBytes *Size     `key:"max_bytes" doc:"How long it may grow before it is renamed to PATH.1. 100MiB where it is not given."`
+	MaxAge   *Positive `key:"max_age" doc:"How old it may grow before that: 1d. There is no limit where it is not given."`
+	Keep     *Count    `key:"keep" doc:"How many older ones are kept. 5 where it is not given."`
+}
+
+func (f *SinkFile) check(report func(key, format string, args ...any)) {
+	if strings.HasPrefix(f.Path, "/dev/std") || strings.HasPrefix(f.Path, "/dev/fd/") || strings.HasPrefix(f.Path, "/proc/self/fd/") {
+		report("path", "%s is no file: standard output belongs to supervisord, and standard error is the log", f.Path)
+	}
+	if f.MaxBytes != nil && f.MaxBytes.Bytes == 0 {
+		report("max_bytes", "is not a number of bytes, such as 100MiB")
+	}
+}
+
+func (f *SinkFile) write() (sinks.Writer, error) {
+	cfg := sinks.FileConfig{Path: f.Path, MaxAge: time.Duration(orZero(f.MaxAge)), Keep: int(orZero(f.Keep))}
+	if f.MaxBytes != nil {
+		cfg.MaxBytes = int64(f.MaxBytes.Bytes)
+	}
+	return sinks.NewFile(cfg)
+}
+
+// SinkWebhook is a server that is sent records by HTTP.
+type SinkWebhook struct {
+	URL         string              `key:"url" need:"true" secret:"true" doc:"http://HOST/PATH or https://HOST/PATH. It is sent arrays of records in JSON, and takes them by answering 2xx."`
+	SecretFile  string              `key:"secret_file" doc:"A file that has the secret in its first line with which bodies are signed: X-Supervisor-Checks-Signature: sha256=HEX, of their HMAC-SHA256."`
+	Headers     map[string][]string `key:"headers" secret:"true" doc:"Sent besides."`
+	HeadersFile string              `key:"headers_file" doc:"A file of more of them, for those that are secret: a line for each, Name: value."`
+	TLS         *TLSFiles           `key:"tls" doc:"For https."`
+}
+
+func (w *SinkWebhook) check(report func(key, format string, args ...any)) {
+	if w.URL == "" {
+		return // which is said already
+	}
+	if made, err := w.write(); err != nil {
+		var wrong *keyError
+		if errors.As(err, &wrong) {
+			report(wrong.key, "%v", wrong.error)
+		} else {
+			report("url", "%v", err)
+		}
+	} else {
+		made.Close()
+	}
+}
+
+func (w *SinkWebhook) write() (sinks.Writer, error) {
+	cfg := sinks.WebhookConfig{URL: w.URL}
+	var refused *keyError
+	if cfg.Header, refused = headers(w.Headers, w.HeadersFile); refused != nil {
+		return nil, refused
+	}
+	var err error
+	if files := w.TLS.files(); files != nil {
+		if cfg.TLS, err = probes.TLSConfig("webhook", *files, ""); err != nil {
+			var wrong *probes.ConfigError
+			if errors.As(err, &wrong) {
+				return nil, &keyError{"tls." + wrong.Field, wrong.Err}
+			}
+			return nil, err
+		}
+	}
+	if w.SecretFile != "" {
+		if cfg.Secret, err = setting.Secret(w.SecretFile); err == nil && cfg.Secret == "" {
+			err = fmt.Errorf("the first line of %s is empty", w.SecretFile)
+		}
+		if err != nil {
+			return nil, &keyError{"secret_file", err}
+		}
+	}
+	return sinks.NewWebhook(cfg)
+}
+
+// checkSinks reports sinks that have one name.
+func (f *File) checkSinks(report func(key, format string, args ...any)) {
+	names := make(map[string]bool)
+	for i, s := range f.Sinks {
+		if names[s.Name] {
+			report(fmt.Sprintf("sinks[%d].name", i), "there is a sink called %q already", s.Name)
+		}
+		names[s.Name] = true
+	}
+}
+
+// Build makes a Writer, and a queue for it whose files are in a folder.
+func (s *Sink) Build(folder string, log *slog.Logger) (*sinks.Queue, error) {
+	cfg := sinks.QueueConfig{Name: s.Name, Kinds: s.Kinds, Folder: folder, Log: log}
+	if s.Spool != nil {
+		cfg.SpoolBytes = int64(s.Spool.Bytes)
+	}
+	for key, one := range s.given() {
+		to, err := one.write()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		cfg.To = to
+	}
+	q, err := sinks.NewQueue(cfg)
+	if err != nil {
+		cfg.To.Close()
+	}
+	return q, err
+}

@@ -1,0 +1,80 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/supervisor-checks/supervisor-checks/health"
+	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// addSinks adds the sinks of a file to cfg, which the runner closes. What waits for them is
+// in a folder of this listener's for each of them.
+func addSinks(file *config.File, cfg *runner.Config) (err error) {
+	if len(file.Sinks) == 0 || cfg.DryRun { // of which nothing has come
+		return nil
+	}
+	if cfg.StateDir, err = supervisor.StateDir(cfg.StateDir); err != nil {
+		return err
+	}
+	folder := filepath.Join(cfg.StateDir, "sinks", url.PathEscape(owner(cfg.Name)))
+	for i, s := range file.Sinks {
+		q, err := s.Build(filepath.Join(folder, s.Name), cfg.Log)
+		if err != nil {
+			for _, s := range cfg.Sinks {
+				if c, is := s.(*sinks.Queue); is {
+					c.Close()
+				}
+			}
+			return fmt.Errorf("sinks[%d]: %w", i, err)
+		}
+		cfg.Sinks = append(cfg.Sinks, q)
+	}
+	return nil
+}
+
+// recorder records what probes find, in the sinks that cfg has so far.
+func recorder(cfg *runner.Config) func(health.Result) {
+	to := cfg.Sinks
+	if len(to) == 0 {
+		return nil
+	}
+	host, _ := os.Hostname()
+	name := cfg.Name
+	return func(r health.Result) {
+		rec := record.Record{Kind: record.ProbeResult, Time: r.At, Host: host, Listener: name, Probe: r.Name, Status: string(r.Status), Seconds: r.Took.Seconds()}
+		if r.Err != nil {
+			rec.Reason = r.Err.Error()
+		}
+		rec.Stamp()
+		for _, s := range to {
+			s.Write(context.Background(), rec)
+		}
+	}
+}
+
+// sinkCounters are what sinks count, as metrics.
+func sinkCounters(all []record.Sink) (counters []health.Counter) {
+	for _, s := range all {
+		q, is := s.(*sinks.Queue)
+		if !is {
+			continue
+		}
+		add := func(name, help string, gauge bool, value func(sinks.Stats) uint64) {
+			counters = append(counters, health.Counter{Name: name, Help: help, Labels: map[string]string{"sink": q.Name()}, Gauge: gauge,
+				Value: func() uint64 { return value(q.Stats()) }})
+		}
+		add("supervisor_sink_written_records_total", "Records that the sink has taken.", false, func(s sinks.Stats) uint64 { return s.Written })
+		add("supervisor_sink_dropped_records_total", "Records that had no room while the sink took nothing.", false, func(s sinks.Stats) uint64 { return s.Dropped })
+		add("supervisor_sink_rejected_records_total", "Records that the sink will never take.", false, func(s sinks.Stats) uint64 { return s.Rejected })
+		add("supervisor_sink_waiting_records", "Records that wait for the sink.", true, func(s sinks.Stats) uint64 { return uint64(s.Waiting) })
+	}
+	return counters
+}

@@ -1,0 +1,82 @@
+// Package sinks takes records to where they are kept, and never loses one silently. A
+// Queue stands before a Writer, which is a database, a broker, a file or a web hook; those
+// that need the library of somebody else are in packages of their own, such as
+// sinks/sqlite.
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/record"
+)
+
+// Writer takes batches of records. Its methods are called by one goroutine at a time.
+type Writer interface {
+	// WriteBatch takes all records of a batch, or returns an error. A *RejectedError
+	// names those that it will never take, whatever is tried; all others it has taken.
+	// With any other error it is not known which it has taken: all are written again,
+	// which must not double them. It returns soon after the end of ctx.
+	WriteBatch(ctx context.Context, batch []record.Record) error
+
+	// Close ends it.
+	Close() error
+}
+
+// RejectedError is the error of a batch in which some records will never be taken.
+type RejectedError struct {
+	Records []Rejected
+}
+
+// Rejected is a record that will never be taken, and why.
+type Rejected struct {
+	Index int // in the batch
+	Err   error
+}
+
+func (e *RejectedError) Error() string {
+	if len(e.Records) == 0 {
+		return "no record is rejected"
+	}
+	text := fmt.Sprintf("record %d: %v", e.Records[0].Index, e.Records[0].Err)
+	if n := len(e.Records) - 1; n > 0 {
+		text += fmt.Sprintf(", and %d more", n)
+	}
+	return text
+}
+
+// Unwrap returns why each is rejected.
+func (e *RejectedError) Unwrap() []error {
+	var all []error
+	for _, r := range e.Records {
+		all = append(all, r.Err)
+	}
+	return all
+}
+
+// Filter says which records are to be found.
+type Filter struct {
+	Since, Until time.Time // zero for no limit; Until is not included
+	Host         string    // "" for any
+	Processes    []string  // patterns of namespecs with * and ?; none for any
+	Kinds        []record.Kind
+	Statuses     []string
+	Actions      []string
+	Limit        int // the newest of them; 0 for all
+}
+
+// Reader finds records that a Writer has taken.
+type Reader interface {
+	// Find calls f for each record that filter wants, from the oldest to the newest,
+	// until f returns an error, which it returns.
+	Find(ctx context.Context, filter Filter, f func(record.Record) error) error
+
+	// Close ends it.
+	Close() error
+}
+
+// ErrSchema is wrapped by the error of a database whose schema is not one that this
+// program can use.
+var ErrSchema = errors.New("the schema of the database does not fit this program")
