@@ -80,7 +80,7 @@ func (r *Record) UnmarshalJSON(text []byte) error {
 			}
 		}
 	}
-	if p.Version != Version {
+	if p.Version != Version && p.Version != 0 { // which those do not have that were never sent
 		return fmt.Errorf("record of version %d: this program knows version %d", p.Version, Version)
 	}
 	*r = Record(p)
