@@ -74,9 +74,9 @@ type QueueConfig struct {
 }
 
 // Queue is a record.Sink before a Writer, which it does not wait for. Restarts,
-// transitions and what else is not a result wait on disk, results only where there is no
-// room in memory or others wait there before them; so all are written in their order. What
-// is on disk is written by the next Queue with that folder, if not by this one, perhaps
+// transitions and what else is not a result wait on disk, with what came before them;
+// results alone only where there is no room in memory. So all are written in their order.
+// What is on disk is written by the next Queue with that folder, if not by this one, perhaps
 // for the second time. When the disk has no room the oldest results are dropped, and
 // others last, which is counted, logged and recorded.
 //
@@ -172,7 +172,7 @@ func (q *Queue) take(r record.Record) {
 		if len(q.memory) > q.cfg.Length {
 			q.forget()
 		}
-	case !result, len(q.memory) > q.cfg.Length, !q.spool.Empty():
+	case !result, len(q.memory) > q.cfg.Length:
 		q.toDisk()
 	}
 }

@@ -1,0 +1,58 @@
+package host
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/health"
+	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/supervisor"
+)
+
+// TestRound has what others have stopped be left out of what is told of processes, and
+// what we have stopped, or are restarting, not.
+func TestRound(t *testing.T) {
+	s := &surroundings{board: health.NewBoard(nil)}
+	if s.ready() {
+		t.Error("it is ready before the first round")
+	}
+	process := func(name string, state supervisor.State) supervisor.Process {
+		return supervisor.Process{Group: "web", Name: name, State: state}
+	}
+	s.round(runner.Round{Period: 5 * time.Second, Watched: []runner.Watched{
+		{Process: process("a", supervisor.Stopped)},
+		{Process: process("b", supervisor.Stopped), Ours: true},
+		{Process: process("c", supervisor.Fatal)},
+		{Process: process("d", supervisor.Running), Rules: []runner.Rule{
+			{Name: "http"}, {Name: "rests", NotDuring: func(time.Time) bool { return true }},
+		}},
+	}})
+	if !s.ready() {
+		t.Error("it is not ready")
+	}
+	var got []string
+	for _, r := range s.board.Check(t.Context()) {
+		got = append(got, fmt.Sprintf("%s %s %s", r.Process, r.Name, r.Status))
+	}
+	const want = " supervisord healthy; web:b state unhealthy; web:c state unhealthy; web:d http unknown"
+	if text := strings.Join(got, "; "); text != want {
+		t.Errorf("%q, want %q", text, want)
+	}
+}
+
+// TestEffective is how often rules are looked at that have periods of their own.
+func TestEffective(t *testing.T) {
+	for _, tt := range []struct{ period, tick, want time.Duration }{
+		{0, time.Minute, time.Minute},
+		{time.Second, time.Minute, time.Second},
+		{time.Hour, time.Minute, time.Hour},
+		{90 * time.Second, time.Minute, 2 * time.Minute},
+		{time.Hour, 0, time.Hour},
+	} {
+		if got := effective(tt.period, tt.tick); got != tt.want {
+			t.Errorf("%v with ticks each %v: %v, want %v", tt.period, tt.tick, got, tt.want)
+		}
+	}
+}
