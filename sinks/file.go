@@ -50,7 +50,8 @@ type File struct {
 	text  []byte
 }
 
-// NewFile returns the Writer that cfg describes. The folder must be there.
+// NewFile returns the Writer that cfg describes. A file that cannot be opened is an error of
+// WriteBatch, for that may pass.
 func NewFile(cfg FileConfig) (*File, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("a file needs a path")
@@ -62,8 +63,7 @@ func NewFile(cfg FileConfig) (*File, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	f := &File{cfg: cfg}
-	return f, f.open()
+	return &File{cfg: cfg}, nil
 }
 
 // open opens the file, or begins it, behind what is whole in it.
@@ -143,15 +143,18 @@ func (f *File) ready() error {
 			f.Close()
 		}
 	}
-	if f.file != nil && f.bytes > 0 && (f.bytes >= f.cfg.MaxBytes || f.cfg.MaxAge > 0 && f.cfg.Now().Sub(f.begun) >= f.cfg.MaxAge) {
-		if err := f.rotate(); err != nil {
+	if f.file == nil {
+		if err := f.open(); err != nil {
 			return err
 		}
 	}
-	if f.file == nil {
-		return f.open()
+	if f.bytes == 0 || f.bytes < f.cfg.MaxBytes && (f.cfg.MaxAge == 0 || f.cfg.Now().Sub(f.begun) < f.cfg.MaxAge) {
+		return nil
 	}
-	return nil
+	if err := f.rotate(); err != nil {
+		return err
+	}
+	return f.open()
 }
 
 // rotate has the file be PATH.1, that be PATH.2, and so on.

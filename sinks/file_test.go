@@ -106,10 +106,27 @@ func TestFile(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	want("- h i j")
-	for _, cfg := range []sinks.FileConfig{{}, {Path: path, MaxBytes: -1}, {Path: dir}, {Path: dir + "/no/file"}} {
+	for _, cfg := range []sinks.FileConfig{{}, {Path: path, MaxBytes: -1}} {
 		if _, err := sinks.NewFile(cfg); err == nil {
 			t.Errorf("%+v is accepted", cfg)
 		}
+	}
+
+	// What cannot be opened now can be later.
+	if f, err := sinks.NewFile(sinks.FileConfig{Path: dir}); err != nil || f.WriteBatch(t.Context(), []record.Record{result("a")}) == nil {
+		t.Errorf("a folder is written to, error %v", err)
+	}
+	cfg.Path = filepath.Join(dir, "sub", "file")
+	f = open()
+	if err := f.WriteBatch(t.Context(), []record.Record{result("a")}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	if err := os.Mkdir(filepath.Dir(cfg.Path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("a")
+	if got := processesIn(t, cfg.Path); got != "a" {
+		t.Errorf("it has %q", got)
 	}
 }
 

@@ -362,7 +362,7 @@ type ProbeDB struct {
 	DSN          string    `key:"dsn" need:"true" secret:"true" doc:"postgres://USER:PASSWORD@HOST:PORT/DB, or host=HOST dbname=DB."`
 	PasswordFile string    `key:"password_file" doc:"A file that has the password in its first line."`
 	TLS          *TLSFiles `key:"tls" doc:"In place of what dsn says of TLS."`
-	Query        string    `key:"query" doc:"Asked for after the ping. It must give a row."`
+	Query        string    `key:"query" doc:"Asked for in place of a ping. It must give a row."`
 }
 
 func (p *ProbeDB) probe(_, name string, timeout time.Duration) (probes.Probe, error) {
@@ -378,7 +378,7 @@ type ProbeMySQL struct {
 	DSN          string    `key:"dsn" need:"true" secret:"true" doc:"USER:PASSWORD@tcp(HOST:PORT)/DB or USER@unix(/PATH)/DB."`
 	PasswordFile string    `key:"password_file" doc:"A file that has the password in its first line."`
 	TLS          *TLSFiles `key:"tls" doc:"The connection is encrypted. Write {} for what the system trusts."`
-	Query        string    `key:"query" doc:"Asked for after the ping. It must give a row."`
+	Query        string    `key:"query" doc:"Asked for in place of a ping. It must give a row."`
 }
 
 func (p *ProbeMySQL) probe(_, name string, timeout time.Duration) (probes.Probe, error) {

@@ -82,7 +82,7 @@ func (k *SinkKind) keys() (keys []string) {
 
 // SinkFile is a file of JSON lines.
 type SinkFile struct {
-	Path     string    `key:"path" need:"true" doc:"Where it is. Its folder must be there."`
+	Path     string    `key:"path" need:"true" doc:"Where it is. As long as it cannot be opened records wait."`
 	MaxBytes *Size     `key:"max_bytes" doc:"How long it may grow before it is renamed to PATH.1. 100MiB where it is not given."`
 	MaxAge   *Positive `key:"max_age" doc:"How old it may grow before that: 1d. There is no limit where it is not given."`
 	Keep     *Count    `key:"keep" doc:"How many older ones are kept. 5 where it is not given."`
