@@ -2,12 +2,17 @@ package host
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/health"
+	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/runner"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -54,5 +59,30 @@ func TestEffective(t *testing.T) {
 		if got := effective(tt.period, tt.tick); got != tt.want {
 			t.Errorf("%v with ticks each %v: %v, want %v", tt.period, tt.tick, got, tt.want)
 		}
+	}
+}
+
+// TestSinksWithoutFolder starts where records cannot wait on disk, and says so.
+func TestSinksWithoutFolder(t *testing.T) {
+	t.Setenv("SUPERVISOR_GROUP_NAME", "")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sinks"), nil, 0o600); err != nil { // where a folder should be
+		t.Fatal(err)
+	}
+	file, err := config.Read("f", []byte("sinks: [{name: audit, file: {path: "+dir+"/audit}}]\nwatch: [{processes: web, checks: [{tcp: {port: 80}}]}]\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cfg := runner.Config{StateDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := addSinks(file, &cfg); err != nil || len(cfg.Sinks) != 1 {
+		t.Fatalf("%d sinks, error %v", len(cfg.Sinks), err)
+	}
+	defer cfg.Sinks[0].(*sinks.Queue).Close()
+	if !strings.Contains(log.String(), "sink audit: ") || !strings.Contains(log.String(), "wait in memory only") {
+		t.Errorf("the log says %s", &log)
 	}
 }

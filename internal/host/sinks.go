@@ -27,6 +27,12 @@ func addSinks(file *config.File, cfg *runner.Config) (err error) {
 	folder := filepath.Join(cfg.StateDir, "sinks", url.PathEscape(owner(cfg.Name)))
 	for i, s := range file.Sinks {
 		q, err := s.Build(filepath.Join(folder, s.Name), cfg.Log)
+		if err != nil { // which is no reason to check nothing
+			problem := err
+			if q, err = s.Build("", cfg.Log); err == nil {
+				cfg.Log.Error(fmt.Sprintf("%v: until this listener is started anew its records wait in memory only", problem))
+			}
+		}
 		if err != nil {
 			for _, s := range cfg.Sinks {
 				if c, is := s.(*sinks.Queue); is {
