@@ -330,9 +330,9 @@ func TestToldToEnd(t *testing.T) {
 			return supervisortest.Fate{Fault: refuse(c, "stopProcess")}
 		}, within: 10 * time.Millisecond, intents: 0, err: terminated, state: supervisor.Running, finished: supervisor.Running},
 		{name: "while it stops", after: time.Second,
-			within: 3250 * time.Millisecond, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
+			within: 4 * time.Second, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
 		{name: "while it starts", after: 5 * time.Second,
-			within: 250 * time.Millisecond, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
+			within: time.Second, intents: 1, err: terminated, state: supervisor.Starting, finished: supervisor.Running},
 		{name: "when it has run for long", after: time.Minute,
 			within: 0, intents: 0, state: supervisor.Running, finished: supervisor.Running},
 		{name: "and it cannot be started", after: 5 * time.Second, fates: func(c supervisortest.Call) supervisortest.Fate {
