@@ -51,13 +51,15 @@ func newFolderAt(t *testing.T, dir string, cfg health.GateConfig) *folder {
 	t.Helper()
 	f := &folder{T: t, source: new(source), dir: dir, troubles: make(chan string, 10)}
 	cfg.Folder, cfg.Sources, cfg.LookTime = dir, []health.Source{f.source}, time.Millisecond
+	now := time.Now()
+	cfg.Now = func() time.Time { return now } // so that nothing is stale on a busy machine
 	cfg.Trouble = func(err error) { f.troubles <- fmt.Sprint(err) }
 	gate, err := health.NewGate(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.gate = gate
-	go gate.Run(t.Context())
+	run(t, gate)
 	return f
 }
 
@@ -92,6 +94,18 @@ func (f *folder) remains(status int, files ...string) {
 		f.until(status, files...)
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// says waits until the gate answers with a text.
+func (f *folder) says(want string) {
+	f.Helper()
+	var got string
+	for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(time.Millisecond) {
+		if _, got = ask(f.gate, "GET"); got == want {
+			return
+		}
+	}
+	f.Fatalf("it says %q, want %q", got, want)
 }
 
 func healthy(name string) health.Result { return health.Result{Name: name, Status: health.Healthy} }
@@ -221,9 +235,7 @@ func TestDeadOfOthers(t *testing.T) {
 	f.remains(503, "db\tx.dead", "db_x.dead")
 	f.set(healthy("db_x"))
 	f.until(503, "db\tx.dead")
-	if _, text := ask(f.gate, "GET"); text != "Server: x reports:\nThe db\tx is DEAD!\n" {
-		t.Errorf("%q", text)
-	}
+	f.says("Server: x reports:\nThe db\tx is DEAD!\n")
 	if len(f.troubles) > 0 {
 		t.Errorf("told of %q", <-f.troubles)
 	}

@@ -46,8 +46,15 @@ func running(t *testing.T, cfg health.GateConfig, all ...probes.Probe) *health.G
 		t.Fatal(err)
 	}
 	go p.Run(t.Context())
-	go g.Run(t.Context())
+	run(t, g)
 	return g
+}
+
+// run runs a gate until the end of the test, before its folder is removed.
+func run(t *testing.T, g *health.Gate) {
+	ended := make(chan struct{})
+	go func() { g.Run(t.Context()); close(ended) }()
+	t.Cleanup(func() { <-ended })
 }
 
 // switched is a probe that is healthy or not.
@@ -73,7 +80,11 @@ func TestGate(t *testing.T) {
 				t.Errorf("%d %q\nwant %d %q", gotStatus, got, status, text)
 			}
 		}
-		if status, text := ask(g, "GET", "Authorization", "Bearer sesame"); status != 503 || text != "Server: web7 reports:\nThe check of this server is DEAD!\n" {
+		idle, err := health.NewGate(health.GateConfig{Name: "web7", Folder: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, text := ask(idle, "GET"); status != 503 || text != "Server: web7 reports:\nThe check of this server is DEAD!\n" {
 			t.Errorf("before it has looked: %d %q", status, text)
 		}
 		want(503, "Server: web7 reports:\nThe queue is DEAD!\n") // which has not answered yet
@@ -313,7 +324,7 @@ func TestGateKeepsUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		go p.Run(t.Context())
-		go g.Run(t.Context())
+		run(t, g)
 		open, shut := 0, 0
 		for range 4000 {
 			mu.Lock()
