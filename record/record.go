@@ -107,7 +107,12 @@ type Record struct {
 	Until    time.Time `json:"until,omitzero"`     // of Held and GivenUp: when it is looked at again; zero when that depends on others
 	Evidence *Evidence `json:"evidence,omitempty"` // of Stopping
 
-	Probe string `json:"probe,omitempty"` // of ProbeResult: what was looked at
+	Probe        string `json:"probe,omitempty"`         // of ProbeResult: what was looked at
+	URL          string `json:"url,omitempty"`           // of the ProbeResult of a URL: that, without user, query and fragment
+	StatusCode   int    `json:"status_code,omitempty"`   // of the answer there was
+	Regex        string `json:"regex,omitempty"`         // that the body should match
+	MatchesRegex *bool  `json:"matches_regex,omitempty"` // nil where that is not known
+
 	Sink  string `json:"sink,omitempty"`  // of Dropped
 
 	Dropped int `json:"dropped,omitempty"` // of Dropped: how many

@@ -53,9 +53,13 @@ var properties = map[string]property{
 		"parts":  {"type": "object", "additionalProperties": property{"type": "string"}, "description": "By what they are."},
 		"folder": text("Where they are files, too."),
 	}},
-	"probe":   text("The dependency that was looked at."),
-	"sink":    text("Where records go, that had no room."),
-	"dropped": whole("How many records were dropped."),
+	"probe":         text("The dependency that was looked at."),
+	"url":           text("Its URL, without user, query and fragment."),
+	"status_code":   whole("The status of its answer, where there was one."),
+	"regex":         text("The regular expression that the body should match."),
+	"matches_regex": {"type": "boolean", "description": "Whether it does, where that is known."},
+	"sink":          text("Where records go, that had no room."),
+	"dropped":       whole("How many records were dropped."),
 }
 
 // about is what the records of a kind have besides what all have.
@@ -73,7 +77,7 @@ var kinds = map[Kind]about{
 	Transition:  {"A process has another status for a check than before, or is further on its way to that.", []string{"process", "check", "status", "before"}, []string{"pid", "count", "reason", "seconds", "metrics", "pending"}},
 	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}},
 	Group:       {"Something that is so of a group of processes.", []string{"group", "action"}, []string{"process", "check", "why"}},
-	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds"}},
+	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex"}},
 	Listener:    {"Something about who records.", []string{"action"}, []string{"why", "sink", "dropped"}},
 }
 
