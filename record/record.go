@@ -113,7 +113,7 @@ type Record struct {
 	Regex        string `json:"regex,omitempty"`         // that the body should match
 	MatchesRegex *bool  `json:"matches_regex,omitempty"` // nil where that is not known
 
-	Sink  string `json:"sink,omitempty"`  // of Dropped
+	Sink string `json:"sink,omitempty"` // of Dropped
 
 	Dropped int `json:"dropped,omitempty"` // of Dropped: how many
 
