@@ -40,12 +40,18 @@ func (s logSink) Write(ctx context.Context, r Record) error {
 	return s.log.Handler().Handle(ctx, line)
 }
 
-// sentence says what happened.
+// Sentence says what happened, in the words of the log.
+func (r *Record) Sentence() string {
+	_, text := sentence(*r)
+	return text
+}
+
+// sentence says what happened, and how much of an eye it needs.
 func sentence(r Record) (slog.Level, string) {
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 	switch r.Kind {
-	case CheckResult:
-		text := fmt.Sprintf("%s %s: %s", r.Process, r.Status, r.Check)
+	case CheckResult, ProbeResult:
+		text := found(r, r.Status)
 		if r.Reason != "" {
 			text += ": " + r.Reason
 		}
@@ -55,21 +61,31 @@ func sentence(r Record) (slog.Level, string) {
 		}
 		return slog.LevelDebug, text + ")"
 	case Transition:
-		text := fmt.Sprintf("%s %s: %s", r.Process, r.Status, r.Check)
+		text := found(r, r.Status)
 		if r.Reason != "" {
 			if r.Status == r.Before {
-				text = fmt.Sprintf("%s still %s: %s", r.Process, r.Status, r.Check)
+				text = found(r, "still "+r.Status)
 			}
 			return slog.LevelWarn, fmt.Sprintf("%s: %s%s", text, r.Reason, inBrackets(r.Count))
 		}
 		if r.Before != r.Status {
-			text = fmt.Sprintf("%s %s again: %s (was %s)", r.Process, r.Status, r.Check, r.Before)
+			text = fmt.Sprintf("%s (was %s)", found(r, r.Status+" again"), r.Before)
 		}
 		return slog.LevelInfo, text + inBrackets(r.Count)
 	case Group:
 		return groupSentence(r)
+	case Listener:
+		return listenerSentence(r)
 	}
 	return restartSentence(r, took)
+}
+
+// found is what something is, by which check.
+func found(r Record, status string) string {
+	if r.Probe != "" {
+		return fmt.Sprintf("probe %s %s", r.Probe, status)
+	}
+	return fmt.Sprintf("%s %s: %s", r.Process, status, r.Check)
 }
 
 // inBrackets lists those texts that are not empty.
@@ -91,6 +107,20 @@ func groupSentence(r Record) (slog.Level, string) {
 		return slog.LevelError, fmt.Sprintf("group %s: restarting %s has not helped: %s", r.Group, r.Process, r.Why)
 	}
 	return slog.LevelInfo, fmt.Sprintf("group %s: no longer so many fail at once", r.Group)
+}
+
+func listenerSentence(r Record) (slog.Level, string) {
+	name := "listener"
+	if r.Listener != "" {
+		name += " " + r.Listener
+	}
+	switch r.Action {
+	case Started:
+		return slog.LevelInfo, fmt.Sprintf("%s begins: it %s", name, r.Why)
+	case Ended:
+		return slog.LevelInfo, fmt.Sprintf("%s ends: %s", name, r.Why)
+	}
+	return slog.LevelError, fmt.Sprintf("%s: %d records for %s were dropped: %s", name, r.Dropped, cmp.Or(r.Sink, "a sink"), r.Why)
 }
 
 func restartSentence(r Record, took time.Duration) (slog.Level, string) {

@@ -47,6 +47,12 @@ func TestLog(t *testing.T) {
 			r.Kind, r.Status, r.Before, r.Reason = record.Transition, "unknown", "unknown", "no port"
 		}),
 			`level=WARN msg="web:a still unknown: http: no port" process=web:a check=http pid=7`},
+		{record.Record{Time: about.Time, Kind: record.Transition, Probe: "db", Status: "unhealthy", Before: "healthy", Reason: "refused"}, `level=WARN msg="probe db unhealthy: refused"`},
+		{record.Record{Time: about.Time, Kind: record.Transition, Probe: "db", Status: "healthy", Before: "unhealthy"}, `level=INFO msg="probe db healthy again (was unhealthy)"`},
+		{record.Record{Time: about.Time, Kind: record.ProbeResult, Probe: "db", Status: "healthy", Seconds: 0.25}, `level=DEBUG msg="probe db healthy (took 250ms)"`},
+		{record.Record{Time: about.Time, Kind: record.Listener, Listener: "lis", Action: record.Started, Why: "watches web:*"}, `level=INFO msg="listener lis begins: it watches web:*"`},
+		{record.Record{Time: about.Time, Kind: record.Listener, Action: record.Ended, Why: "SIGTERM"}, `level=INFO msg="listener ends: SIGTERM"`},
+		{record.Record{Time: about.Time, Kind: record.Listener, Action: record.Dropped, Sink: "pg", Dropped: 7, Why: "there was no room"}, `level=ERROR msg="listener: 7 records for pg were dropped: there was no room"`},
 		{with(func(r *record.Record) { r.Kind, r.Status, r.Before = record.Transition, "healthy", "unknown" }),
 			`level=INFO msg="web:a healthy again: http (was unknown)" process=web:a check=http pid=7`},
 		{with(func(r *record.Record) { r.Kind, r.Action, r.Reason = record.Restart, record.Stopping, "503" }),

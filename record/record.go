@@ -3,6 +3,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -120,6 +121,9 @@ type Record struct {
 	// Extra are fields that this version of the package does not know, by their names.
 	Extra map[string]json.RawMessage `json:"-"`
 }
+
+// About is what the record is about: a process, a probe or a group; "" for a listener's.
+func (r *Record) About() string { return cmp.Or(r.Process, r.Probe, r.Group) }
 
 // Stamp gives a record its id and version, and the time where it has none; metrics that are
 // no numbers go.

@@ -67,18 +67,19 @@ type about struct {
 	says     string
 	required []string
 	optional []string
+	either   [][]string // it has all of one of these, and not of another
 }
 
 // everywhere is what all records have.
 var everywhere = about{required: []string{"id", "version", "kind", "time"}, optional: []string{"host", "supervisord", "listener"}}
 
 var kinds = map[Kind]about{
-	CheckResult: {"One run of one check of one process.", []string{"process", "check", "status"}, []string{"pid", "pending", "reason", "seconds", "metrics"}},
-	Transition:  {"A process has another status for a check than before, or is further on its way to that.", []string{"process", "check", "status", "before"}, []string{"pid", "count", "reason", "seconds", "metrics", "pending"}},
-	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}},
-	Group:       {"Something that is so of a group of processes.", []string{"group", "action"}, []string{"process", "check", "why"}},
-	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex"}},
-	Listener:    {"Something about who records.", []string{"action"}, []string{"why", "sink", "dropped"}},
+	CheckResult: {"One run of one check of one process.", []string{"process", "check", "status"}, []string{"pid", "pending", "reason", "seconds", "metrics"}, nil},
+	Transition:  {"A process has another status for a check than before, or is further on its way to that; or a dependency has another.", []string{"status", "before"}, []string{"process", "check", "probe", "pid", "count", "reason", "seconds", "metrics", "pending"}, [][]string{{"process", "check"}, {"probe"}}},
+	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}, nil},
+	Group:       {"Something that is so of a group of processes.", []string{"group", "action"}, []string{"process", "check", "why"}, nil},
+	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex"}, nil},
+	Listener:    {"Something about who records.", []string{"action"}, []string{"why", "sink", "dropped"}, nil},
 }
 
 // Schema is the JSON Schema (draft 2020-12) of the records of a kind; nil for one that
@@ -94,14 +95,22 @@ func Schema(kind Kind) []byte {
 		all[name] = properties[name]
 	}
 	all["kind"] = property{"const": kind, "description": of.says}
-	schema, err := json.MarshalIndent(map[string]any{
+	object := map[string]any{
 		"$schema":     "https://json-schema.org/draft/2020-12/schema",
 		"title":       kind,
 		"description": of.says,
 		"type":        "object",
 		"required":    required,
 		"properties":  all,
-	}, "", "  ")
+	}
+	if of.either != nil {
+		var either []any
+		for _, names := range of.either {
+			either = append(either, map[string]any{"required": names})
+		}
+		object["oneOf"] = either
+	}
+	schema, err := json.MarshalIndent(object, "", "  ")
 	if err != nil { // there is nothing in it that JSON cannot say
 		panic(err)
 	}

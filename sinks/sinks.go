@@ -60,7 +60,7 @@ func (e *RejectedError) Unwrap() []error {
 type Filter struct {
 	Since, Until time.Time // zero for no limit; Until is not included
 	Host         string    // "" for any
-	Processes    []string  // patterns of namespecs with * and ?; none for any
+	About        []string  // patterns, with * and ?, of namespecs, probes and groups; none for any. Those of a listener are about all
 	Kinds        []record.Kind
 	Statuses     []string
 	Actions      []string

@@ -27,7 +27,13 @@ import (
 // ($HOME is another's under supervisord), and supervisor-checks-UID in the
 // temporary folder. It is made if it is missing, must be ours, and nobody else
 // may write there.
-func StateDir(dir string) (string, error) {
+func StateDir(dir string) (string, error) { return chooseDir(dir, "/run/supervisor-checks") }
+
+// DataDir chooses the folder for what must outlive a boot of the machine, too. It is
+// that of StateDir, but for root /var/lib/supervisor-checks where nothing else is said.
+func DataDir(dir string) (string, error) { return chooseDir(dir, "/var/lib/supervisor-checks") }
+
+func chooseDir(dir, ofRoot string) (string, error) {
 	if dir != "" {
 		if err := claim(dir, 0o022); err != nil {
 			err = fmt.Errorf("the state folder cannot be used: %w", err)
@@ -44,7 +50,7 @@ func StateDir(dir string) (string, error) {
 	}
 	uid := strconv.Itoa(os.Geteuid())
 	if uid == "0" {
-		candidates = append(candidates, "/run/supervisor-checks")
+		candidates = append(candidates, ofRoot)
 	} else if u, err := user.LookupId(uid); err == nil && u.HomeDir != "" {
 		candidates = append(candidates, filepath.Join(u.HomeDir, ".local/state/supervisor-checks"))
 	}

@@ -34,6 +34,7 @@ type File struct {
 	Watch       []Watch  `key:"watch" need:"true" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up."`
 	Probes      []Probe  `key:"probes" doc:"What the processes depend on, and how that is."`
 	Sinks       []Sink   `key:"sinks" doc:"Where records of all that is found and done go, besides the log."`
+	History     *History `key:"history" none:"off" doc:"The database of the same records that supervisor_checks history and summary read; off for none."`
 	Health      *Health  `key:"health" doc:"Where others can ask how processes and dependencies are: /_health in JSON, /metrics for Prometheus, /livez and /readyz."`
 }
 
@@ -224,7 +225,7 @@ type RuleSettings struct {
 	SuccessThreshold *Count            `key:"success_threshold" doc:"So many successes in a row make it healthy again."`
 	StartPeriod      *Duration         `key:"start_period" doc:"For how long after the start of a process failures do not count, unless it has succeeded since."`
 	Action           *runner.Action    `key:"action" doc:"What is done: restart, alert, stop, signal:NAME, exec:COMMAND or shutdown."`
-	NotDuring        []Window          `key:"not_during" none:"true" doc:"Times at which it is not checked, such as that of a nightly job."`
+	NotDuring        []Window          `key:"not_during" none:"none" doc:"Times at which it is not checked, such as that of a nightly job."`
 }
 
 // over returns s with what is not set from below.
@@ -257,14 +258,14 @@ type ProcessSettings struct {
 	MaxUnavailable   *runner.Share        `key:"max_unavailable" doc:"How many of a group, 2, or what part of it, 25%, may be down through us at once."`
 	PanicThreshold   *PercentOfGroup      `key:"panic_threshold" doc:"When more of a group than this fails one check in one round, one is restarted as a trial, and others only if that helps."`
 	Jitter           *Duration            `key:"jitter" doc:"Restarts are spread over this time."`
-	Revive           []supervisor.State   `key:"revive" none:"true" doc:"States in which processes are started: FATAL, EXITED."`
-	BeforeRestart    Command              `key:"before_restart" none:"true" doc:"Run before a restart, without a shell; exit status 75 means not now."`
-	AfterStop        Command              `key:"after_stop" none:"true" doc:"Run when the process has stopped."`
-	AfterRestart     Command              `key:"after_restart" none:"true" doc:"Run when it runs again and its checks succeed, or do not in time."`
+	Revive           []supervisor.State   `key:"revive" none:"none" doc:"States in which processes are started: FATAL, EXITED."`
+	BeforeRestart    Command              `key:"before_restart" none:"none" doc:"Run before a restart, without a shell; exit status 75 means not now."`
+	AfterStop        Command              `key:"after_stop" none:"none" doc:"Run when the process has stopped."`
+	AfterRestart     Command              `key:"after_restart" none:"none" doc:"Run when it runs again and its checks succeed, or do not in time."`
 	HookTimeout      *Positive            `key:"hook_timeout" doc:"After what time such a program is killed."`
-	UnlessDown       []string             `key:"unless_down" none:"true" doc:"Names of probes: while one of them is down, processes that fail are reported and not restarted. When it is back they have their start period anew."`
+	UnlessDown       []string             `key:"unless_down" none:"none" doc:"Names of probes: while one of them is down, processes that fail are reported and not restarted. When it is back they have their start period anew."`
 	Drain            *Duration            `key:"drain" doc:"For how long a process is reported as draining, at /_health and by the gate, before it is restarted. It is in service again when it works."`
-	Evidence         *Evidence            `key:"evidence" none:"true" doc:"What is kept of a process before it is restarted."`
+	Evidence         *Evidence            `key:"evidence" none:"none" doc:"What is kept of a process before it is restarted."`
 }
 
 // Evidence is what is kept of a process before it is restarted.

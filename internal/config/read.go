@@ -319,13 +319,13 @@ func (r *reader) meant(node ast.Node) string {
 }
 
 // field is what the tags of a struct's field say: `key:"max_age" doc:"…"
-// need:"true" secret:"true" none:"true"`.
+// need:"true" secret:"true" none:"none"`.
 type field struct {
 	index    []int
 	key, doc string
 	need     bool
-	secret   bool // nobody else must see what it has
-	none     bool // it can be said that there is none
+	secret   bool   // nobody else must see what it has
+	none     string // the word that says that there is none, "" where there must be something
 }
 
 // known are the fields of structs that were asked for before.
@@ -352,7 +352,7 @@ func findFields(t reflect.Type) (all []field) {
 			continue
 		}
 		if key := f.Tag.Get("key"); key != "" {
-			all = append(all, field{index: []int{i}, key: key, doc: f.Tag.Get("doc"), need: f.Tag.Get("need") != "", secret: f.Tag.Get("secret") != "", none: f.Tag.Get("none") != ""})
+			all = append(all, field{index: []int{i}, key: key, doc: f.Tag.Get("doc"), need: f.Tag.Get("need") != "", secret: f.Tag.Get("secret") != "", none: f.Tag.Get("none")})
 		}
 	}
 	return all
@@ -400,7 +400,7 @@ func (r *reader) value(node ast.Node, into reflect.Value, path string, f field) 
 		}
 		return // as good as absent
 	case *ast.StringNode:
-		if f.none && n.Value == "none" {
+		if f.none != "" && n.Value == f.none {
 			if into.Kind() == reflect.Slice {
 				into.Set(reflect.MakeSlice(into.Type(), 0, 0))
 			} else {
@@ -671,7 +671,7 @@ func join(path, key string) string {
 
 // list reads a list, or one value in place of a list of one.
 func (r *reader) list(node ast.Node, into reflect.Value, path string, f field) {
-	f.none = false // that is of all of it
+	f.none = "" // that is of all of it
 	s, is := node.(*ast.SequenceNode)
 	if !is {
 		_, single := scalars[into.Type().Elem()]

@@ -82,8 +82,8 @@ func (d definitions) object(t reflect.Type) map[string]any {
 		if t == reflect.TypeFor[Kind]() && s["properties"] != nil { // of a part
 			delete(s["properties"].(map[string]any), "period")
 		}
-		if f.none {
-			s = or(s, map[string]any{"const": "none"})
+		if f.none != "" {
+			s = or(s, map[string]any{"const": f.none})
 		}
 		switch {
 		case f.need:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,8 +29,30 @@ type Sink struct {
 
 // SinkKind is a sink of one of the kinds there are.
 type SinkKind struct {
+	SQLite  *SinkSQLite  `key:"sqlite" doc:"A database in a file, of SQLite."`
 	File    *SinkFile    `key:"file" doc:"A file of JSON lines."`
 	Webhook *SinkWebhook `key:"webhook" doc:"A server that is sent records by HTTP."`
+}
+
+// opener is a sink that can be read back.
+type opener interface {
+	open(context.Context) (sinks.Reader, error)
+}
+
+// Open opens a sink for reading.
+func (s *Sink) Open(ctx context.Context) (sinks.Reader, error) {
+	var databases []string
+	for _, f := range fieldsOf(reflect.TypeFor[SinkKind]()) {
+		if reflect.TypeFor[SinkKind]().FieldByIndex(f.index).Type.Implements(reflect.TypeFor[opener]()) {
+			databases = append(databases, f.key)
+		}
+	}
+	for _, one := range s.given() {
+		if o, is := one.(opener); is {
+			return o.open(ctx)
+		}
+	}
+	return nil, fmt.Errorf("the sink %s is not one that can be read back, as %s can", s.Name, strings.Join(databases, " and "))
 }
 
 // writer is what a sink is made of.
@@ -161,8 +184,11 @@ func (w *SinkWebhook) write() (sinks.Writer, error) {
 func (f *File) checkSinks(report func(key, format string, args ...any)) {
 	names := make(map[string]bool)
 	for i, s := range f.Sinks {
-		if names[s.Name] {
+		switch {
+		case names[s.Name]:
 			report(fmt.Sprintf("sinks[%d].name", i), "there is a sink called %q already", s.Name)
+		case s.Name == "history":
+			report(fmt.Sprintf("sinks[%d].name", i), "history is what the key of that name is about")
 		}
 		names[s.Name] = true
 	}

@@ -72,7 +72,7 @@ func TestSinksWithoutFolder(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "sinks"), nil, 0o600); err != nil { // where a folder should be
 		t.Fatal(err)
 	}
-	file, err := config.Read("f", []byte("sinks: [{name: audit, file: {path: "+dir+"/audit}}]\nwatch: [{processes: web, checks: [{tcp: {port: 80}}]}]\n"), os.LookupEnv)
+	file, err := config.Read("f", []byte("history: off\nsinks: [{name: audit, file: {path: "+dir+"/audit}}]\nwatch: [{processes: web, checks: [{tcp: {port: 80}}]}]\n"), os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,9 +147,9 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
 	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
-	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, or nagios (explain and once)")
+	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, nagios (explain and once), or csv (history and summary)")
 	f.BoolP("help", "h", false, "print the help of a command and exit")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(show.Formats, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(append(show.Formats[:len(show.Formats):len(show.Formats)], "csv"), cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(fileCommands(&a)...)
 	explain := &cobra.Command{
@@ -166,6 +166,7 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 		},
 	}
 	a.watchOption(explain)
+	root.AddCommand(historyCommands(&a)...)
 	root.AddCommand(migrateCommand(), &cobra.Command{
 		Use: "listeners", Short: "list the listeners that run", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/supervisor-checks/supervisor-checks/health"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
@@ -15,17 +17,22 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// addSinks adds the sinks of a file to cfg, which the runner closes. What waits for them is
-// in a folder of this listener's for each of them.
-func addSinks(file *config.File, cfg *runner.Config) (err error) {
-	if len(file.Sinks) == 0 || cfg.DryRun { // of which nothing has come
+// addSinks adds the sinks of a file to cfg, the history among them, which the runner
+// closes. What waits for them is in a folder of this listener's for each of them.
+func addSinks(file *config.File, cfg *runner.Config) error {
+	all := file.Sinks
+	if cfg.DryRun || len(all) == 0 && file.History.Off() { // of which nothing has come
 		return nil
 	}
-	if cfg.StateDir, err = supervisor.StateDir(cfg.StateDir); err != nil {
+	data, err := supervisor.DataDir(cfg.StateDir)
+	if err != nil {
 		return err
 	}
-	folder := filepath.Join(cfg.StateDir, "sinks", url.PathEscape(owner(cfg.Name)))
-	for i, s := range file.Sinks {
+	if !file.History.Off() {
+		all = append(all[:len(all):len(all)], file.History.Sink(historyIn(data)))
+	}
+	folder := filepath.Join(data, "sinks", url.PathEscape(owner(cfg.Name)))
+	for _, s := range all {
 		q, err := s.Build(filepath.Join(folder, s.Name), cfg.Log)
 		if err != nil { // which is no reason to check nothing
 			problem := err
@@ -39,12 +46,15 @@ func addSinks(file *config.File, cfg *runner.Config) (err error) {
 					c.Close()
 				}
 			}
-			return fmt.Errorf("sinks[%d]: %w", i, err)
+			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
 		cfg.Sinks = append(cfg.Sinks, q)
 	}
 	return nil
 }
+
+// historyIn is the database in the folder for data.
+func historyIn(folder string) string { return filepath.Join(folder, "history.db") }
 
 // recorder records what probes find, in the sinks that cfg has so far.
 func recorder(cfg *runner.Config) func(health.Result) {
@@ -54,14 +64,28 @@ func recorder(cfg *runner.Config) func(health.Result) {
 	}
 	host, _ := os.Hostname()
 	name := cfg.Name
+	var mu sync.Mutex
+	last := make(map[string]health.Status) // by the names of probes
 	return func(r health.Result) {
 		rec := record.Record{Kind: record.ProbeResult, Time: r.At, Host: host, Listener: name, Probe: r.Name, Status: string(r.Status), Seconds: r.Took.Seconds()}
 		if r.Err != nil {
 			rec.Reason = r.Err.Error()
 		}
-		rec.Stamp()
-		for _, s := range to {
-			s.Write(context.Background(), rec)
+		mu.Lock()
+		defer mu.Unlock()
+		before := cmp.Or(last[r.Name], health.Unknown)
+		changed := r.Status != before && (r.Status != health.Healthy || last[r.Name] != "") // that it is healthy to begin with is no change
+		last[r.Name] = r.Status
+		write := func() {
+			rec.Stamp()
+			for _, s := range to {
+				s.Write(context.Background(), rec)
+			}
+		}
+		write()
+		if changed {
+			rec.Kind, rec.Before = record.Transition, string(before)
+			write()
 		}
 	}
 }

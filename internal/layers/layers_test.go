@@ -62,7 +62,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -78,8 +78,11 @@ var house = map[string]room{
 	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
+	"sinks/sqlite": {floor: 2, may: []string{"record", "sinks"}},
+
 	"sinks": {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
 
+	"internal/availability":     {floor: 2, may: []string{"record"}},
 	"internal/control":          {floor: 1},
 	"internal/show":             {floor: 1, may: []string{"internal/foreign"}},
 	"listener":                  {floor: 1},
@@ -124,6 +127,7 @@ var libraries = map[string][]string{
 	"golang.org/x/net":                         {"health", "probes"},
 	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
+	"modernc.org/sqlite":                       {"sinks/sqlite"},
 	"golang.org/x/text":                        {"internal/show"},
 }
 
