@@ -206,7 +206,7 @@ func TestDeadOfOneFile(t *testing.T) {
 func TestDeadOfTwo(t *testing.T) {
 	a := newFolder(t)
 	b := newFolderAt(t, a.dir, health.GateConfig{Name: "x", Owner: "b"})
-	c := newFolderAt(t, a.dir, health.GateConfig{Name: "x", ReadOnly: true})
+	c := newFolderAt(t, a.dir, health.GateConfig{Name: "x", Owner: "c", ReadOnly: true})
 	a.set(unhealthy("db"))
 	b.set(healthy("db"))
 	c.set(healthy("db"))

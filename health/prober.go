@@ -45,6 +45,7 @@ type Result struct {
 	Err     error         // why it is not healthy
 	At      time.Time     // when that was known; zero when it never was
 	Took    time.Duration // the look
+	Answer  probes.Answer // of a probes.Asker
 	Until   time.Time     // when it is Stale, unless there is another before; zero for never
 }
 
@@ -303,6 +304,7 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	one.flight = flight
 	now := p.cfg.Now()
 	if one.running > 0 { // which was given up
+		one.last.Answer = probes.Answer{}
 		p.land(one, now, fmt.Errorf("%w: it began %v ago", ErrStillRunning, now.Sub(one.since).Round(time.Second)))
 		go p.cfg.Results(one.last)
 		return flight
@@ -310,35 +312,39 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	one.running, one.since = 1, now
 	begun := time.Now()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), one.timeout, &probes.TimeoutError{After: one.timeout})
-	done := make(chan error, 1)
+	done := make(chan outcome, 1)
 	go func() {
-		var err error = &PanicError{Value: "it has ended its goroutine"}
+		f := outcome{err: &PanicError{Value: "it has ended its goroutine"}}
 		defer func() {
 			if v := recover(); v != nil {
-				err = &PanicError{v, debug.Stack()}
+				f.err = &PanicError{v, debug.Stack()}
 			}
 			one.mu.Lock()
 			one.running--
 			one.mu.Unlock()
-			done <- err
+			done <- f
 		}()
-		err = one.Check(ctx)
+		if asker, is := one.Probe.(probes.Asker); is {
+			f.answer, f.err = asker.Ask(ctx)
+		} else {
+			f.err = one.Check(ctx)
+		}
 	}()
 	go func() {
-		var err error
+		var f outcome
 		select {
-		case err = <-done:
+		case f = <-done:
 		case <-ctx.Done():
 			select {
-			case err = <-done: // just in time
+			case f = <-done: // just in time
 			case <-time.After(grace):
-				err = context.Cause(ctx)
+				f.err = context.Cause(ctx)
 			}
 		}
 		cancel()
 		one.mu.Lock()
-		one.last.Took = time.Since(begun)
-		p.land(one, p.cfg.Now(), err)
+		one.last.Took, one.last.Answer = time.Since(begun), f.answer
+		p.land(one, p.cfg.Now(), f.err)
 		result := one.last
 		one.mu.Unlock()
 		p.cfg.Results(result)
@@ -346,12 +352,18 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	return flight
 }
 
+// outcome is what came of a look.
+type outcome struct {
+	answer probes.Answer
+	err    error
+}
+
 // grace is how long a probe has to return when its time is over.
 const grace = 100 * time.Millisecond
 
 // land notes the result of a look. The lock is held.
 func (p *Prober) land(one *probed, at time.Time, err error) {
-	one.last = Result{Name: one.Name(), Status: Healthy, At: at, Took: one.last.Took}
+	one.last = Result{Name: one.Name(), Status: Healthy, At: at, Took: one.last.Took, Answer: one.last.Answer}
 	if err != nil {
 		one.last.Status, one.last.Err = Unhealthy, err
 	}

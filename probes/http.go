@@ -171,25 +171,40 @@ func (p *HTTP) Name() string { return p.cfg.Name }
 // Check makes the request. The error says what is wrong with the answer, or why there
 // is none: errors.Is finds syscall.ECONNREFUSED or context.DeadlineExceeded.
 func (p *HTTP) Check(ctx context.Context) error {
-	ctx, cancel := WithTimeout(ctx, p.cfg.Timeout)
-	defer cancel()
-	begun := time.Now()
-	err := p.follow(ctx)
-	if took := time.Since(begun); p.cfg.MaxLatency > 0 && took > p.cfg.MaxLatency && !errors.Is(err, context.DeadlineExceeded) {
-		slow := fmt.Errorf("it took %v, longer than %v", took.Round(time.Millisecond), p.cfg.MaxLatency)
-		if err == nil {
-			return slow
-		}
-		return fmt.Errorf("%w; %w", err, slow)
-	}
+	_, err := p.Ask(ctx)
 	return err
 }
 
-// follow makes the request, and those that the answers redirect to.
-func (p *HTTP) follow(ctx context.Context) error {
+// Ask does what Check does, and tells of the last answer.
+func (p *HTTP) Ask(ctx context.Context) (Answer, error) {
+	answer := Answer{URL: p.plain(), Regex: p.cfg.ExpectBody}
+	ctx, cancel := WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	begun := time.Now()
+	err := p.follow(ctx, &answer)
+	if took := time.Since(begun); p.cfg.MaxLatency > 0 && took > p.cfg.MaxLatency && !errors.Is(err, context.DeadlineExceeded) {
+		slow := fmt.Errorf("it took %v, longer than %v", took.Round(time.Millisecond), p.cfg.MaxLatency)
+		if err == nil {
+			return answer, slow
+		}
+		return answer, fmt.Errorf("%w; %w", err, slow)
+	}
+	return answer, err
+}
+
+// plain is the URL without what may be secret.
+func (p *HTTP) plain() string {
+	u := url.URL{Scheme: p.first.url.Scheme, Host: p.first.url.Host, Path: p.first.url.Path, RawPath: p.first.url.RawPath}
+	return u.String()
+}
+
+// follow makes the request, and those that the answers redirect to, and tells of the last
+// answer.
+func (p *HTTP) follow(ctx context.Context, last *Answer) error {
 	at := p.first
 	for redirects := 0; ; redirects++ {
 		answer, err := at.exchange.Do(ctx, at.network, at.address)
+		last.StatusCode, last.MatchesRegex = answer.StatusCode, answer.Matches
 		switch {
 		case answer.Location == "":
 			return err

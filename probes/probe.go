@@ -26,6 +26,20 @@ type Probe interface {
 	Check(ctx context.Context) error
 }
 
+// An Answer is what a server has answered to a request for a URL.
+type Answer struct {
+	URL          string // without user, query and fragment
+	StatusCode   int    // 0 where there was none
+	Regex        string // that the body should match
+	MatchesRegex *bool  // nil where there is no Regex, or no body was read
+}
+
+// An Asker is a Probe of a URL. Ask does what Check does, and tells of the answer, too.
+type Asker interface {
+	Probe
+	Ask(ctx context.Context) (Answer, error)
+}
+
 // DefaultTimeout is how long a probe may take where its configuration says nothing.
 const DefaultTimeout = 3 * time.Second
 

@@ -279,7 +279,11 @@ func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) 
 // nil, finds what else is to be shown.
 func Look(ctx context.Context, cfg runner.Config, how string, more func(context.Context) []runner.Row) (*show.Page, int, error) {
 	FindServer(&cfg)
-	report, err := runner.Once(ctx, cfg)
+	var report runner.Report
+	var err error
+	if len(cfg.Watches) > 0 || more == nil {
+		report, err = runner.Once(ctx, cfg)
+	}
 	if more != nil {
 		report.Rows = append(more(ctx), report.Rows...)
 	}

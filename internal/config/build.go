@@ -117,7 +117,7 @@ func (f *File) Config(made Made) (cfg runner.Config, err error) {
 			cfg.Watches = append(cfg.Watches, watch)
 		}
 	}
-	if len(cfg.Watches) == 0 {
+	if len(cfg.Watches) == 0 && len(f.Watch) > 0 {
 		return cfg, fmt.Errorf("watch: every check is left out with enabled: false")
 	}
 	clear(made)

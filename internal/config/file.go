@@ -31,7 +31,7 @@ type File struct {
 	Log         Log      `key:"log" doc:"How the log is written, and where to."`
 	Concurrency *Count   `key:"concurrency" doc:"How many processes are checked at once at most."`
 	Defaults    Defaults `key:"defaults" doc:"Settings for all entries of watch that do not have their own."`
-	Watch       []Watch  `key:"watch" need:"true" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up."`
+	Watch       []Watch  `key:"watch" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up. A file without it is for run --standalone, which then looks at probes alone."`
 	Probes      []Probe  `key:"probes" doc:"What the processes depend on, and how that is."`
 	Sinks       []Sink   `key:"sinks" doc:"Where records of all that is found and done go, besides the log."`
 	History     *History `key:"history" none:"off" doc:"The database of the same records that supervisor_checks history and summary read; off for none."`
@@ -43,6 +43,9 @@ type File struct {
 func (f *File) check(report func(key, format string, args ...any)) {
 	f.checkProbes(report)
 	f.checkSinks(report)
+	if f.Watch == nil && f.Probes == nil && f.Sinks == nil {
+		report("watch", "is missing: it says which processes are watched, and how")
+	}
 	settings := fieldsOf(reflect.TypeFor[ProcessSettings]())
 	said := make([][]string, len(f.Watch)) // of each setting, "" for nothing
 	for i, w := range f.Watch {

@@ -98,6 +98,13 @@ func (d definitions) object(t reflect.Type) map[string]any {
 	if required != nil {
 		s["required"] = required
 	}
+	if t == reflect.TypeFor[File]() {
+		var either []any
+		for _, key := range []string{"watch", "probes", "sinks"} {
+			either = append(either, map[string]any{"required": []string{key}, "properties": map[string]any{key: map[string]any{"not": map[string]any{"type": "null"}}}})
+		}
+		s["anyOf"] = either
+	}
 	if t == reflect.TypeFor[Kind]() || t == reflect.TypeFor[Rule]() {
 		var kinds []any
 		for _, f := range fieldsOf(reflect.TypeFor[Kind]()) {

@@ -48,11 +48,12 @@ type surroundings struct {
 	gate    *health.Gate // nil for none
 	server  *health.ServerConfig
 	log     *slog.Logger
+	alone   bool // there are no processes
 }
 
 // surround makes the surroundings of a file, and joins cfg to them.
 func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroundings, error) {
-	s := &surroundings{board: health.NewBoard(nil), log: log}
+	s := &surroundings{board: health.NewBoard(nil), log: log, alone: len(cfg.Watches) == 0}
 	var err error
 	if s.prober, err = newProber(file, true, recorder(cfg)); err != nil {
 		return nil, err
@@ -61,7 +62,10 @@ func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroun
 	if file.Health == nil {
 		return s, nil
 	}
-	sources := []health.Source{s.board}
+	var sources []health.Source
+	if !s.alone {
+		sources = append(sources, s.board)
+	}
 	if s.prober != nil {
 		sources = append(sources, s.prober)
 	}
@@ -170,8 +174,11 @@ func owner(name string) string {
 	return supervisor.Process{Group: group, Name: process}.Namespec()
 }
 
-// ready reports whether there was a round just now.
+// ready reports whether there was a round just now, where there are any.
 func (s *surroundings) ready() bool {
+	if s.alone {
+		return true
+	}
 	r := s.board.Check(context.Background())[0]
 	return !r.At.IsZero() && r.Status != health.Stale
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/internal/control"
 	"github.com/supervisor-checks/supervisor-checks/internal/logout"
-	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/internal/show"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -32,6 +31,8 @@ type fromFile struct {
 	config     string
 	dryRun     bool
 	standalone string
+	shard      string
+	usage      string // of run
 	made       config.Made
 }
 
@@ -39,11 +40,14 @@ type fromFile struct {
 func fileCommands(a *asker) []*cobra.Command {
 	f := fromFile{asker: a, made: make(config.Made)}
 	run := &cobra.Command{
-		Use: "run", Short: "be an event listener of supervisord that does what a file says", Args: arguments(0, 0),
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+		Use: "run", Short: "be an event listener of supervisord that does what a file says", Args: arguments(0, 1),
+		RunE: f.run,
 	}
+	f.usage = run.Use
 	run.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do not")
-	run.Flags().StringVar(&f.standalone, "standalone", "", "look every `DURATION`, as 5s, without being a listener of that supervisord: for another host or container")
+	run.Flags().StringVar(&f.standalone, "standalone", "", "look every `DURATION` (1m where it is not given) without being a listener of that supervisord: for another host or container; with a file that watches no process at its probes alone, which need no supervisord")
+	run.Flags().Lookup("standalone").NoOptDefVal = defaultEvery
+	run.Flags().StringVar(&f.shard, "shard", "", "of probes alone take a `PART`: 2/5 is the second of five instances with one file")
 	once := &cobra.Command{
 		Use: "once [--watch]", Short: "run all checks of a file now, print what they find, and restart nothing", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return f.once(c) },
@@ -96,10 +100,20 @@ type fileError struct{ error }
 const sayWhere = "write server: {url: unix:///PATH} into the file, or set SUPERVISOR_SERVER_URL"
 
 // run is a listener until its end.
-func (f *fromFile) run(c *cobra.Command) error {
+func (f *fromFile) run(c *cobra.Command, args []string) error {
+	every, err := f.every(args)
+	if err != nil {
+		return err
+	}
 	file, cfg, err := f.read()
 	if err != nil {
 		return err
+	}
+	if err := f.takeShard(file); err != nil {
+		return err
+	}
+	if len(file.Watch) == 0 && every == 0 {
+		return usageError{fmt.Errorf("%s watches no process: run --standalone looks at its probes alone", f.config)}
 	}
 	log, closeLog, err := newLog(c.ErrOrStderr(), file.Log)
 	if err != nil {
@@ -110,11 +124,10 @@ func (f *fromFile) run(c *cobra.Command) error {
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
 	}
-	if f.standalone != "" {
-		if cfg.Every, err = setting.More(f.standalone); err != nil {
-			return usageError{fmt.Errorf("--standalone: %w", err)}
-		}
+	if len(file.Watch) == 0 {
+		return f.alone(c, file, cfg)
 	}
+	cfg.Every = every
 	if err := addSinks(file, &cfg); err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
@@ -124,6 +137,9 @@ func (f *fromFile) run(c *cobra.Command) error {
 	}
 	cfg.Reload = func() ([]runner.Watch, error) {
 		now, again, err := f.read()
+		if err == nil && len(again.Watches) == 0 {
+			err = fmt.Errorf("%s: it watches no process any more", f.config)
+		}
 		if err == nil {
 			err = around.has(again.Watches)
 		}
@@ -215,6 +231,10 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(c.Context(), validateTime)
 	defer cancel()
 	out := c.OutOrStdout()
+	if len(file.Watch) == 0 {
+		fmt.Fprintf(out, "%s is valid: it watches no process, and has %s.\n", f.config, show.Count(len(file.Probes), "probe", "probes"))
+		return failed(len(missing))
+	}
 	cli.FindServer(&cfg)
 	match, err := runner.Match(ctx, cfg)
 	var refused *runner.ConfigError

@@ -56,18 +56,17 @@ func addSinks(file *config.File, cfg *runner.Config) error {
 // historyIn is the database in the folder for data.
 func historyIn(folder string) string { return filepath.Join(folder, "history.db") }
 
-// recorder records what probes find, in the sinks that cfg has so far.
+// recorder records what probes find, in the sinks that cfg has so far, and has the log tell
+// of what changes.
 func recorder(cfg *runner.Config) func(health.Result) {
-	to := cfg.Sinks
-	if len(to) == 0 {
-		return nil
-	}
+	to, log := cfg.Sinks, record.Log(cfg.Log)
 	host, _ := os.Hostname()
 	name := cfg.Name
 	var mu sync.Mutex
 	last := make(map[string]health.Status) // by the names of probes
 	return func(r health.Result) {
-		rec := record.Record{Kind: record.ProbeResult, Time: r.At, Host: host, Listener: name, Probe: r.Name, Status: string(r.Status), Seconds: r.Took.Seconds()}
+		rec := record.Record{Kind: record.ProbeResult, Time: r.At, Host: host, Listener: name, Probe: r.Name, Status: string(r.Status), Seconds: r.Took.Seconds(),
+			URL: r.Answer.URL, StatusCode: r.Answer.StatusCode, Regex: r.Answer.Regex, MatchesRegex: r.Answer.MatchesRegex}
 		if r.Err != nil {
 			rec.Reason = r.Err.Error()
 		}
@@ -84,8 +83,9 @@ func recorder(cfg *runner.Config) func(health.Result) {
 		}
 		write()
 		if changed {
-			rec.Kind, rec.Before = record.Transition, string(before)
+			rec = record.Record{Kind: record.Transition, Time: rec.Time, Host: host, Listener: name, Probe: rec.Probe, Status: rec.Status, Before: string(before), Reason: rec.Reason, Seconds: rec.Seconds}
 			write()
+			log.Write(context.Background(), rec)
 		}
 	}
 }

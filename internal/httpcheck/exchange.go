@@ -80,6 +80,7 @@ type Answer struct {
 
 	Location    string    // where a redirect leads, as Config.Locations says
 	CertExpires time.Time // when the server's certificate ends, or one above it before that; zero without TLS
+	Matches     *bool     // whether the body matches Config.ExpectBody; nil where that was not to be seen
 	OwnExpired  bool      // the certificate that was shown to the server had ended
 }
 
@@ -217,9 +218,15 @@ func (x *Exchange) exchange(ctx context.Context, network, address string, known 
 	if err != nil {
 		return "end of the body", fmt.Errorf("read the body: %w", err)
 	}
+	var matches *bool
 	found, err := x.inTurn(ctx, from, func() criteria {
-		return x.verdict(resp.StatusCode, body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+		found, does := x.verdict(resp.StatusCode, body[:min(len(body), MaxBody)], len(body) <= MaxBody)
+		matches = does
+		return found
 	})
+	if err == nil { // else it may be at that still
+		known.Matches = matches
+	}
 	*failed = append(*failed, found...)
 	return "verdict on the body", err
 }
@@ -271,10 +278,14 @@ func (x *Exchange) headerVerdict(header http.Header) (found criteria) {
 	return found
 }
 
-// verdict returns what is wrong with the body of an answer.
-func (x *Exchange) verdict(status int, body []byte, whole bool) (found criteria) {
-	if x.pattern != nil && !x.pattern.Match(body) {
-		found.add("the body does not match %#q: %q", x.pattern, body[:min(len(body), maxExcerpt)])
+// verdict returns what is wrong with the body of an answer, and whether it matches the
+// pattern if there is one.
+func (x *Exchange) verdict(status int, body []byte, whole bool) (found criteria, matches *bool) {
+	if x.pattern != nil {
+		does := x.pattern.Match(body)
+		if matches = &does; !does {
+			found.add("the body does not match %#q: %q", x.pattern, body[:min(len(body), maxExcerpt)])
+		}
 	}
 	if x.criteria != nil {
 		found = append(found, x.criteria(status, body, whole)...)
@@ -284,7 +295,7 @@ func (x *Exchange) verdict(status int, body []byte, whole bool) (found criteria)
 			found = append(found, err)
 		}
 	}
-	return found
+	return found, matches
 }
 
 func cut(s string) string { return s[:min(len(s), maxExcerpt)] }
