@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
-	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
@@ -28,8 +27,9 @@ type Sink struct {
 
 // SinkKind is a sink of one of the kinds there are.
 type SinkKind struct {
-	File    *SinkFile    `key:"file" doc:"A file of JSON lines."`
-	Webhook *SinkWebhook `key:"webhook" doc:"A server that is sent records by HTTP."`
+	File     *SinkFile     `key:"file" doc:"A file of JSON lines."`
+	Postgres *SinkPostgres `key:"postgres" doc:"A PostgreSQL, in whose schema tables are made where there are none."`
+	Webhook  *SinkWebhook  `key:"webhook" doc:"A server that is sent records by HTTP."`
 }
 
 // writer is what a sink is made of.
@@ -138,11 +138,7 @@ func (w *SinkWebhook) write() (sinks.Writer, error) {
 	}
 	var err error
 	if files := w.TLS.files(); files != nil {
-		if cfg.TLS, err = probes.TLSConfig("webhook", *files, ""); err != nil {
-			var wrong *probes.ConfigError
-			if errors.As(err, &wrong) {
-				return nil, &keyError{"tls." + wrong.Field, wrong.Err}
-			}
+		if cfg.TLS, err = sinkTLS("webhook", *files); err != nil {
 			return nil, err
 		}
 	}

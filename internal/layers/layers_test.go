@@ -109,7 +109,7 @@ var libraries = map[string][]string{
 	"github.com/google/go-cmp":                 nil,
 	"github.com/goccy/go-yaml":                 {"internal/config", "internal/show"}, // which reads what it has written, in its tests
 	"github.com/go-sql-driver/mysql":           {"probes/mysql"},
-	"github.com/jackc/pgx/v5":                  {"probes/postgres", "sinks/postgres"},
+	"github.com/jackc/pgx/v5":                  {"internal/bench", "probes/postgres", "sinks/postgres"},
 	"github.com/kballard/go-shellquote":        {"internal/command"},
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
