@@ -75,15 +75,12 @@ func TestOutage(t *testing.T) {
 		r := stamped(len(ids))
 		q.Write(t.Context(), r)
 		ids = append(ids, r.ID)
-		if len(ids)%20 == 0 {
-			time.Sleep(time.Millisecond) // some 10,000 a second
-		}
 	}
 	for len(ids) < 2000 || q.Stats().Written < 500 {
 		write()
 	}
 	s.Kill()
-	for end := time.Now().Add(outage); time.Now().Before(end); {
+	for end := time.Now().Add(outage); time.Now().Before(end); time.Sleep(2 * time.Millisecond) { // of which there is room for minutes
 		write()
 	}
 	s.Start()
@@ -147,34 +144,30 @@ func TestFullDisk(t *testing.T) {
 	d.wantIDs(append(ids, idsOf(batch)...))
 }
 
-// TestServerIsLost has WriteBatch return soon after its time, and the next go on over a new
-// connection.
-func TestServerIsLost(t *testing.T) {
-	t.Parallel()
-	s := realservers.PostgreSQL(t, "sesame", nil)
-	d := newDatabase(t, s)
-	front := realservers.NewFront(t, s.Address)
-	sink := d.sink(postgres.Config{DSN: strings.Replace(d.dsn, s.Address, front.Address, 1)})
+// lost has WriteBatch return soon after its time, and the next go on over a new connection.
+func lost(d *database) {
+	front := realservers.NewFront(d.T, d.server.Address)
+	sink := d.sink(postgres.Config{DSN: strings.Replace(d.dsn, d.server.Address, front.Address, 1)})
 	all := results(3)
 	d.write(sink, all[:1]...)
 	front.Lose()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(d.Context(), 300*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
 	err := sink.WriteBatch(ctx, all)
 	if took := time.Since(begun); err == nil || took > 2*time.Second {
-		t.Errorf("error %v after %v", err, took)
+		d.Errorf("error %v after %v", err, took)
 	}
 	front.Find()
 	d.write(sink, all...)
 	front.Drop()
-	if err := sink.WriteBatch(t.Context(), results(1)); err == nil {
-		t.Error("no error over a connection that has ended")
+	if err := sink.WriteBatch(d.Context(), results(1)); err == nil {
+		d.Error("no error over a connection that has ended")
 	}
 	d.wantIDs(idsOf(all))
 }
 
-// writesFor is set for the program that TestKills runs, which is this one: the DSN.
+// writesFor is set for the program that killedWriter runs, which is this one: the DSN.
 const writesFor = "POSTGRES_TEST_WRITES_FOR"
 
 // TestWriter is that program: it says each id before it is written, and again with an = when Write
@@ -182,7 +175,7 @@ const writesFor = "POSTGRES_TEST_WRITES_FOR"
 func TestWriter(t *testing.T) {
 	dsn := os.Getenv(writesFor)
 	if dsn == "" {
-		t.Skip("TestKills runs it")
+		t.Skip("it is run by TestPostgreSQL")
 	}
 	q := newQueue(t, dsn, os.Getenv("POSTGRES_TEST_FOLDER"))
 	for i := 1; ; i++ {
@@ -198,27 +191,24 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// TestKills kills a program that writes at random moments, three times or as often as KILLS
+// killedWriter kills a program that writes at random moments, three times or as often as KILLS
 // says: what it has said to be written is in the database once another has run.
-func TestKills(t *testing.T) {
-	t.Parallel()
+func killedWriter(d *database) {
 	kills, err := strconv.Atoi(os.Getenv("KILLS"))
 	if err != nil {
 		kills = 3
 	}
-	s := realservers.PostgreSQL(t, "sesame", nil)
-	d := newDatabase(t, s)
-	folder := t.TempDir()
+	folder := d.TempDir()
 	begun, written := make(map[string]bool), make(map[string]bool)
 	for range kills {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestWriter$", "-test.v")
 		cmd.Env = append(os.Environ(), writesFor+"="+d.dsn, "POSTGRES_TEST_FOLDER="+folder)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
-			t.Fatal(err)
+			d.Fatal(err)
 		}
 		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+			d.Fatal(err)
 		}
 		var killer sync.Once
 		lines := bufio.NewScanner(out)
@@ -239,15 +229,15 @@ func TestKills(t *testing.T) {
 		}
 		cmd.Wait()
 	}
-	q := newQueue(t, d.dsn, folder)
-	drain(t, q)
+	q := newQueue(d.T, d.dsn, folder)
+	drain(d.T, q)
 	if err := q.Close(); err != nil {
-		t.Error(err)
+		d.Error(err)
 	}
 	there := make(map[string]bool)
 	for _, id := range d.texts("SELECT id::text FROM records") {
 		if there[id] || !begun[id] {
-			t.Errorf("record %s is there, twice %v, begun %v", id, there[id], begun[id])
+			d.Errorf("record %s is there, twice %v, begun %v", id, there[id], begun[id])
 		}
 		there[id] = true
 	}
@@ -257,8 +247,8 @@ func TestKills(t *testing.T) {
 			lost++
 		}
 	}
-	t.Logf("%d kills, %d records written, %d there, %d begun", kills, len(written), len(there), len(begun))
+	d.Logf("%d kills, %d records written, %d there, %d begun", kills, len(written), len(there), len(begun))
 	if lost > 0 || len(written) < 10*kills {
-		t.Errorf("of %d records %d are lost", len(written), lost)
+		d.Errorf("of %d records %d are lost", len(written), lost)
 	}
 }

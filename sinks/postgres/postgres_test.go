@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/supervisor-checks/supervisor-checks/internal/realservers"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/postgres"
@@ -61,23 +60,20 @@ func TestServerIsAway(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	certificates := realservers.NewCertificates(t, time.Hour)
-	s := realservers.PostgreSQL(t, "sesame", certificates)
-	text, err := os.ReadFile(certificates.CA)
+func encrypted(d *database, ca string) {
+	text, err := os.ReadFile(ca)
 	if err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(text)
-	dsn := "host=127.0.0.1,127.0.0.1 port=1," + s.Port + " user=postgres dbname=postgres sslmode="
+	dsn := "host=127.0.0.1,127.0.0.1 port=1," + d.server.Port + " user=postgres dbname=" + d.admin.Config().Database + " sslmode="
 	for _, tt := range []struct {
 		name string
 		cfg  postgres.Config
 		want string
 	}{
-		{"as the DSN says", postgres.Config{DSN: dsn + "verify-full sslrootcert=" + certificates.CA}, ""},
+		{"as the DSN says", postgres.Config{DSN: dsn + "verify-full sslrootcert=" + ca}, ""},
 		{"in place of what it says", postgres.Config{DSN: dsn + "disable", TLS: &tls.Config{RootCAs: trusted}}, ""},
 		{"not trusted", postgres.Config{DSN: dsn + "prefer", TLS: &tls.Config{}}, "x509: certificate signed by unknown authority"},
 		{"another name", postgres.Config{DSN: dsn + "prefer", TLS: &tls.Config{RootCAs: trusted, ServerName: "other.test"}}, "not other.test"},
@@ -85,12 +81,12 @@ func TestTLS(t *testing.T) {
 		tt.cfg.Password = "sesame"
 		sink, err := postgres.New(tt.cfg)
 		if err != nil {
-			t.Fatal(err)
+			d.Fatal(err)
 		}
 		defer sink.Close()
-		err = sink.WriteBatch(t.Context(), results(1))
+		err = sink.WriteBatch(d.Context(), results(1))
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
+			d.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }

@@ -27,8 +27,9 @@ import (
 // database is an empty one.
 type database struct {
 	*testing.T
-	dsn   string
-	admin *pgx.Conn // to it
+	server *realservers.Server
+	dsn    string
+	admin  *pgx.Conn // to it
 }
 
 var databases atomic.Int32
@@ -47,7 +48,7 @@ func newDatabase(t *testing.T, s *realservers.Server) *database {
 	if _, err := first.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
-	d := &database{T: t, dsn: dsn(name)}
+	d := &database{T: t, server: s, dsn: dsn(name)}
 	d.dial()
 	return d
 }
@@ -147,7 +148,7 @@ func idsOf(records []record.Record) (ids []string) {
 	return ids
 }
 
-// of has the first record of each kind, with what such a record can have.
+// ofEveryKind has a record of each kind, with what such a record can have.
 func ofEveryKind() []record.Record {
 	until, matches := time.Date(2026, 11, 26, 13, 0, 0, 0, time.UTC), false
 	all := []record.Record{
@@ -167,13 +168,18 @@ func ofEveryKind() []record.Record {
 
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	s := realservers.PostgreSQL(t, "sesame", nil)
+	certificates := realservers.NewCertificates(t, time.Hour)
+	s := realservers.PostgreSQL(t, "sesame", certificates)
 	for name, test := range map[string]func(d *database){
 		"every kind": everyKind, "filters": filters, "duplicates": duplicates, "bad records": badRecords, "all are bad": allBad,
 		"schemas": schemas, "two migrate at once": migrateAtOnce, "retention": retention, "the view": view, "Uptimer's table": uptimers,
 		"killed backends": killedBackends, "a reader that stops": stopReading, "plans": plans, "who may not": mayNot,
+		"a lost server": lost, "a killed writer": killedWriter, "TLS": func(d *database) { encrypted(d, certificates.CA) },
 	} {
-		t.Run(name, func(t *testing.T) { test(newDatabase(t, s)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newDatabase(t, s))
+		})
 	}
 }
 
@@ -472,7 +478,7 @@ func killedBackends(d *database) {
 	var ids []string
 	killed := 0
 	for deadline := time.Now().Add(time.Minute); killed < 3 && time.Now().Before(deadline); {
-		batch, done := results(20_000), make(chan struct{})
+		batch, done := results(10_000), make(chan struct{})
 		var err error
 		go func() { err = s.WriteBatch(d.Context(), batch); close(done) }()
 		for over := false; !over; {
@@ -509,7 +515,7 @@ func killedBackends(d *database) {
 }
 
 func stopReading(d *database) {
-	d.write(d.sink(postgres.Config{}), results(20_000)...)
+	d.write(d.sink(postgres.Config{}), results(5_000)...)
 	r, err := postgres.Open(postgres.Config{DSN: d.dsn})
 	if err != nil {
 		d.Fatal(err)
