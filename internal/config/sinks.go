@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
-	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
@@ -29,9 +28,10 @@ type Sink struct {
 
 // SinkKind is a sink of one of the kinds there are.
 type SinkKind struct {
-	SQLite  *SinkSQLite  `key:"sqlite" doc:"A database in a file, of SQLite."`
-	File    *SinkFile    `key:"file" doc:"A file of JSON lines."`
-	Webhook *SinkWebhook `key:"webhook" doc:"A server that is sent records by HTTP."`
+	SQLite   *SinkSQLite   `key:"sqlite" doc:"A database in a file, of SQLite."`
+	Postgres *SinkPostgres `key:"postgres" doc:"A PostgreSQL, in whose schema tables are made where there are none."`
+	File     *SinkFile     `key:"file" doc:"A file of JSON lines."`
+	Webhook  *SinkWebhook  `key:"webhook" doc:"A server that is sent records by HTTP."`
 }
 
 // opener is a sink that can be read back.
@@ -161,11 +161,7 @@ func (w *SinkWebhook) write() (sinks.Writer, error) {
 	}
 	var err error
 	if files := w.TLS.files(); files != nil {
-		if cfg.TLS, err = probes.TLSConfig("webhook", *files, ""); err != nil {
-			var wrong *probes.ConfigError
-			if errors.As(err, &wrong) {
-				return nil, &keyError{"tls." + wrong.Field, wrong.Err}
-			}
+		if cfg.TLS, err = sinkTLS("webhook", *files); err != nil {
 			return nil, err
 		}
 	}

@@ -62,7 +62,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "sinks/sqlite", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -78,9 +78,9 @@ var house = map[string]room{
 	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
-	"sinks/sqlite": {floor: 2, may: []string{"record", "sinks"}},
-
-	"sinks": {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
+	"sinks":          {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
+	"sinks/postgres": {floor: 2, may: []string{"record", "sinks"}},
+	"sinks/sqlite":   {floor: 2, may: []string{"record", "sinks"}},
 
 	"internal/availability":     {floor: 2, may: []string{"record"}},
 	"internal/control":          {floor: 1},
@@ -111,9 +111,10 @@ var libraries = map[string][]string{
 	"github.com/google/go-cmp":                 nil,
 	"github.com/goccy/go-yaml":                 {"internal/config", "internal/show"}, // which reads what it has written, in its tests
 	"github.com/go-sql-driver/mysql":           {"probes/mysql"},
-	"github.com/jackc/pgx/v5":                  {"probes/postgres"},
+	"github.com/jackc/pgx/v5":                  {"internal/bench", "probes/postgres", "sinks/postgres"},
 	"github.com/kballard/go-shellquote":        {"internal/command"},
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
+	"github.com/pressly/goose/v3":              {"sinks/postgres"},
 	"github.com/prometheus/client_golang":      {"health"},
 	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,

@@ -29,6 +29,8 @@ type Server struct {
 	Dir     string // of its files
 
 	t     testing.TB
+	start func()
+	ready func(*Server) error
 	cmd   *exec.Cmd
 	log   bytes.Buffer
 	ended chan struct{}
@@ -90,15 +92,20 @@ func run(t testing.TB, dir string, credential *syscall.Credential, command func(
 	t.Helper()
 	for tries := 1; ; tries++ {
 		port := freePort(t)
-		s := &Server{t: t, Dir: dir, Port: port, Address: net.JoinHostPort("127.0.0.1", port), cmd: command(port), ended: make(chan struct{})}
-		s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr, s.cmd.WaitDelay = dir, &s.log, &s.log, time.Second
-		s.cmd.SysProcAttr = ownGroup()
-		s.cmd.SysProcAttr.Credential = credential
-		if err := s.cmd.Start(); err != nil {
-			t.Fatal(err)
+		s := &Server{t: t, Dir: dir, Port: port, Address: net.JoinHostPort("127.0.0.1", port), ready: ready}
+		s.start = func() {
+			cmd, ended := command(port), make(chan struct{})
+			cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = dir, &s.log, &s.log, time.Second
+			cmd.SysProcAttr = ownGroup()
+			cmd.SysProcAttr.Credential = credential
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			go func() { cmd.Wait(); close(ended) }()
+			s.cmd, s.ended = cmd, ended
 		}
-		go func() { s.cmd.Wait(); close(s.ended) }()
-		t.Cleanup(s.Kill)
+		s.start()
+		t.Cleanup(func() { s.Kill() })
 		err := s.await(ready)
 		if err == nil {
 			return s
@@ -148,6 +155,22 @@ func (s *Server) Kill() {
 	case <-s.ended:
 	case <-time.After(stopWithin):
 		s.t.Errorf("%s does not end", s.cmd.Path)
+	}
+}
+
+// Start starts it again after Kill, with the files and at the port it had.
+func (s *Server) Start() {
+	s.t.Helper()
+	for deadline := time.Now().Add(startWithin); ; time.Sleep(20 * time.Millisecond) { // its processes may have to end first
+		s.start()
+		err := s.await(s.ready)
+		if err == nil {
+			return
+		}
+		s.Kill()
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: %v\n%s", s.cmd.Path, err, s.log.String())
+		}
 	}
 }
 
@@ -248,7 +271,7 @@ func PostgreSQL(t testing.TB, password string, tls *Certificates) *Server {
 	f.Close()
 	return run(t, dir, credential, func(port string) *exec.Cmd { return exec.Command(path, "-D", data, "-p", port) }, func(s *Server) error {
 		text, _ := os.ReadFile(filepath.Join(data, "postmaster.pid"))
-		if !strings.Contains(string(text), "ready") {
+		if pid, _, _ := strings.Cut(string(text), "\n"); pid != strconv.Itoa(s.cmd.Process.Pid) || !strings.Contains(string(text), "ready") { // but an older one was
 			return fmt.Errorf("it is not ready")
 		}
 		return nil
