@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -95,7 +96,7 @@ func (c *Config) options(said *said) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID("supervisor-checks"), kgo.WithLogger(said), kgo.DisableClientMetrics(),
 		kgo.DialTimeout(dialTimeout), kgo.MetadataMinAge(500 * time.Millisecond), kgo.MetadataMaxAge(time.Minute),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.MaxBufferedBytes(maxBuffered),
+		kgo.RetryBackoffFn(backoff), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.MaxBufferedBytes(maxBuffered),
 	}
 	if c.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(c.TLS))
@@ -137,6 +138,13 @@ func (c *Config) options(said *said) ([]kgo.Opt, error) {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	return opts, nil
+}
+
+// backoff is how long a client waits after so many failures, from 0.1 s to 2 s, more or
+// less.
+func backoff(failures int) time.Duration {
+	d := min(100*time.Millisecond<<min(failures-1, 5), 2*time.Second)
+	return d*3/4 + rand.N(d/2)
 }
 
 // create creates a topic if it is not there, and who we are may do so: if not, somebody
