@@ -30,6 +30,7 @@ type Sink struct {
 type SinkKind struct {
 	File    *SinkFile    `key:"file" doc:"A file of JSON lines."`
 	Webhook *SinkWebhook `key:"webhook" doc:"A server that is sent records by HTTP."`
+	Kafka   *SinkKafka   `key:"kafka" doc:"A topic of Kafka."`
 }
 
 // writer is what a sink is made of.

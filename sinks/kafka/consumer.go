@@ -283,10 +283,13 @@ func (c *Consumer) turn(ctx context.Context, client *kgo.Client, records []*kgo.
 // write writes what was read, and reports whether all of it is where it belongs.
 func (c *Consumer) write(idle, work context.Context, records []*kgo.Record) bool {
 	var batch []record.Record
-	var from, dead []*kgo.Record // the messages of the batch, and those that will never be written
-	var reasons []error          // of them
+	var from, dead []*kgo.Record // the messages of the batch, and letters for what will never be written
+	var poison error             // the first of it
 	bury := func(m *kgo.Record, why error) {
-		dead, reasons = append(dead, m), append(reasons, why)
+		if poison == nil {
+			poison = fmt.Errorf("%s, partition %d, offset %d: %w", m.Topic, m.Partition, m.Offset, why)
+		}
+		dead = append(dead, letter(m, why))
 	}
 	for _, m := range records {
 		if r, err := c.cfg.Decode(m.Value); err != nil {
@@ -319,14 +322,13 @@ func (c *Consumer) write(idle, work context.Context, records []*kgo.Record) bool
 	if len(dead) == 0 {
 		return true
 	}
-	if !c.try(idle, work, &c.burying, func(ctx context.Context) error { return c.bury(ctx, dead, reasons) }) {
+	if !c.try(idle, work, &c.burying, func(ctx context.Context) error { return c.bury(ctx, dead) }) {
 		return false
 	}
 	c.mu.Lock()
 	c.stats.DeadLetters += uint64(len(dead))
 	c.mu.Unlock()
-	m := dead[0]
-	c.poison.happens(fmt.Errorf("%s, partition %d, offset %d: %w", m.Topic, m.Partition, m.Offset, reasons[0]))
+	c.poison.happens(poison)
 	return true
 }
 
@@ -353,36 +355,31 @@ func (c *Consumer) try(idle, work context.Context, trouble *trouble, do func(con
 	}
 }
 
-// bury sends dead letters.
-func (c *Consumer) bury(ctx context.Context, dead []*kgo.Record, reasons []error) error {
-	letters := make([]*kgo.Record, len(dead))
-	for i, m := range dead {
-		letters[i] = letter(m, reasons[i])
-		if len(m.Key)+len(m.Value) > maxMessage-1024 { // which must have room for the headers
-			cut(letters[i])
-		}
+// bury sends dead letters. Where a broker refuses some of many, each is sent by itself; of
+// one that is too long there is left where it was.
+func (c *Consumer) bury(ctx context.Context, letters []*kgo.Record) error {
+	errs, err := c.dead.send(ctx, c.cfg.DeadLetters, letters)
+	if err != nil {
+		return err
 	}
-	for {
-		errs, err := c.dead.send(ctx, c.cfg.DeadLetters, letters)
-		if err != nil {
-			return err
-		}
-		var again []*kgo.Record
-		for i, err := range errs {
-			switch {
-			case err == nil:
-			case refused(err) && letters[i].Value != nil: // then at least where it was
-				cut(letters[i])
-				again = append(again, letters[i])
-			default:
-				return c.dead.said.because(err, c.cfg.DeadLetters)
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case refused(err) && len(letters) > 1:
+			for j := range letters {
+				if err := c.bury(ctx, letters[j:j+1]); err != nil {
+					return err
+				}
 			}
-		}
-		if again == nil {
 			return nil
+		case refused(err) && letters[i].Value != nil:
+			cut(letters[i])
+			return c.bury(ctx, letters)
+		default:
+			return c.dead.said.because(err, c.cfg.DeadLetters)
 		}
-		letters = again
 	}
+	return nil
 }
 
 // letter is the dead letter for a message.

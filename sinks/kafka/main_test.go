@@ -38,7 +38,7 @@ func beKilled(path string) {
 		panic(err)
 	}
 	c, err := kafka.NewConsumer(kafka.ConsumerConfig{
-		Config: kafka.Config{Brokers: []string{os.Getenv("KAFKA_TEST_BROKER")}, Topic: os.Getenv("KAFKA_TEST_TOPIC")}, Group: "killed", Batch: 20, Session: 6 * time.Second,
+		Config: kafka.Config{Brokers: []string{os.Getenv("KAFKA_TEST_BROKER")}, Topic: os.Getenv("KAFKA_TEST_TOPIC")}, Group: os.Getenv("KAFKA_TEST_GROUP"), Batch: 20, Session: 6 * time.Second,
 		To: &keeper{before: func(_ context.Context, batch []record.Record) error {
 			text := ""
 			for _, r := range batch {

@@ -142,7 +142,7 @@ func (p *producer) send(ctx context.Context, topic string, messages []*kgo.Recor
 	errs := make([]error, len(messages))
 	var sent sync.WaitGroup
 	for i, m := range messages {
-		m.Topic = topic
+		m.Topic, m.Context = topic, ctx // in place of that of an earlier try
 		if len(m.Key)+len(m.Value) > maxMessage {
 			errs[i] = errTooLong
 			continue
