@@ -817,6 +817,15 @@ func (l *Lines) config() any { return l.settings() }
 
 func (l *Lines) make(RuleSettings) (checks.Check, error) { return checks.NewLog(l.settings()) }
 
+// ReadSinks is Read for those who need the file's sinks only: it may be without watch.
+func ReadSinks(name string, document []byte, environment func(string) (string, bool)) (*File, error) {
+	f := new(File)
+	if err := read(name, document, environment, f, "watch"); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 // Read reads a file. The error is an *Error that lists all that is wrong with it.
 // environment looks up variables, as os.LookupEnv does.
 func Read(name string, document []byte, environment func(string) (string, bool)) (*File, error) {

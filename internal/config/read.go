@@ -113,6 +113,7 @@ func (e *Error) Error() string {
 // with it.
 type reader struct {
 	environment func(string) (string, bool)
+	spared      []string // paths of keys that need not be there
 	lines       []string
 	anchors     map[string]ast.Node
 	inside      map[string]bool       // anchors that are being read
@@ -129,8 +130,9 @@ type reader struct {
 // variable is one of the environment whose value may be secret.
 type variable struct{ name, value string }
 
-// read fills into, a pointer to a struct, with a document.
-func read(name string, document []byte, environment func(string) (string, bool), into any) error {
+// read fills into, a pointer to a struct, with a document. It may be without the keys that
+// are spared.
+func read(name string, document []byte, environment func(string) (string, bool), into any, spared ...string) error {
 	e := &Error{Name: name}
 	whole := func(format string, args ...any) error {
 		e.Problems = []Problem{{Text: fmt.Sprintf(format, args...)}}
@@ -160,7 +162,7 @@ func read(name string, document []byte, environment func(string) (string, bool),
 		}
 		return whole("not valid YAML: %v", err)
 	}
-	r := &reader{environment: environment, lines: e.lines, anchors: make(map[string]ast.Node), inside: make(map[string]bool), left: len(document) + maxAliased,
+	r := &reader{environment: environment, spared: spared, lines: e.lines, anchors: make(map[string]ast.Node), inside: make(map[string]bool), left: len(document) + maxAliased,
 		variables: make(map[string][]variable), nodes: make(map[string]ast.Node), wrong: make(map[string]int), unclear: make(map[string]bool),
 		hides: make(map[ast.Node]bool), hidden: make(hidden)}
 	var bodies []ast.Node
@@ -633,7 +635,7 @@ func (r *reader) object(node ast.Node, into reflect.Value, path string) {
 		r.value(p.node, into.FieldByIndex(f.index), join(path, p.name), f)
 	}
 	for _, f := range fields {
-		if f.need && !given[f.key] {
+		if f.need && !given[f.key] && !slices.Contains(r.spared, join(path, f.key)) {
 			r.problem(node, path, "the key %q is missing", f.key)
 			r.wrong[join(path, f.key)] = len(r.problems)
 		}

@@ -33,9 +33,6 @@ type KafkaTopic struct {
 }
 
 func (k *SinkKafka) check(report func(key, format string, args ...any)) {
-	if len(k.Brokers) == 0 || k.Topic == "" || k.SASL != nil && (k.SASL.Mechanism == "" || k.SASL.Username == "") {
-		return // which is said already
-	}
 	if _, err := k.write(); err != nil {
 		var wrong *keyError
 		if !errors.As(err, &wrong) {
@@ -46,7 +43,7 @@ func (k *SinkKafka) check(report func(key, format string, args ...any)) {
 }
 
 func (k *SinkKafka) write() (sinks.Writer, error) {
-	cfg, err := k.config()
+	cfg, err := k.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -54,8 +51,8 @@ func (k *SinkKafka) write() (sinks.Writer, error) {
 	return w, ofKey(err)
 }
 
-// config is that of the topic.
-func (k *SinkKafka) config() (kafka.Config, error) {
+// Config is that of the topic.
+func (k *SinkKafka) Config() (kafka.Config, error) {
 	cfg := kafka.Config{Brokers: k.Brokers, Topic: k.Topic, Compression: k.Compression}
 	if t := k.CreateTopic; t != nil {
 		cfg.CreateTopic, cfg.Partitions, cfg.Replication = true, int(orZero(t.Partitions)), int(orZero(t.Replication))

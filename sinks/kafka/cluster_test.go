@@ -85,7 +85,9 @@ func faultsOnly(t testing.TB, opts ...kfake.Opt) *cluster {
 }
 
 // name is one that nobody else has.
-func name(t testing.TB) string { return strings.ReplaceAll(t.Name(), "/", ".") + "-" + rand.Text()[:8] }
+func name(t testing.TB) string {
+	return strings.NewReplacer("/", ".", "#", ".").Replace(t.Name()) + "-" + rand.Text()[:8]
+}
 
 // topic creates one.
 func (c *cluster) topic(partitions int, configs ...string) string {

@@ -580,6 +580,11 @@ func (c *Consumer) Stats() Stats {
 	return s
 }
 
+// Err is what is wrong just now; nil where all is well.
+func (c *Consumer) Err() error {
+	return errors.Join(c.reading.now(), c.grouping.now(), c.writing.now(), c.burying.now(), c.committing.now())
+}
+
 // decode makes a record of JSON.
 func decode(text []byte) (r record.Record, err error) {
 	if err := json.Unmarshal(text, &r); err != nil {
@@ -598,11 +603,23 @@ type trouble struct {
 
 	mu        sync.Mutex
 	recurring recurring.Trouble
+	last      error // nil once it is over
+}
+
+// now is what is wrong.
+func (t *trouble) now() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", t.begins, t.last)
 }
 
 func (t *trouble) happens(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.last = err
 	if tell, again := t.recurring.Happens(time.Now(), err.Error()); tell {
 		still := ""
 		if again {
@@ -616,6 +633,7 @@ func (t *trouble) happens(err error) {
 func (t *trouble) over() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.last = nil
 	if !t.recurring.Ends() {
 		return false
 	}

@@ -203,12 +203,18 @@ func TestConsumerWaitsForTheWriter(t *testing.T) {
 	if got := c.committed(group, topic); got != 0 {
 		t.Errorf("committed %d, and nothing is written", got)
 	}
+	if err := consumer.Err(); err == nil || !strings.Contains(err.Error(), "no database") {
+		t.Errorf("Err: %v", err)
+	}
 	tries.Store(0)
 	consumer = c.consume(kafka.ConsumerConfig{Config: c.config(topic), Group: group, To: kept})
 	eventually(t, "it tries again", func() bool { return tries.Load() > 0 })
 	works.Store(true)
 	eventually(t, "all are written", func() bool { return slices.Equal(kept.ids(), ids(want)) })
 	eventually(t, "it says so", func() bool { return consumer.log.has("records are written again") != nil })
+	if err := consumer.Err(); err != nil {
+		t.Errorf("Err: %v", err)
+	}
 }
 
 // TestConsumerEndsInTime has a Writer that takes long: what it has begun is not committed.
