@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -47,8 +48,9 @@ func (w *Writer) WriteBatch(ctx context.Context, batch []record.Record) error {
 	var rejected sinks.RejectedError
 	messages := make([]*kgo.Record, 0, len(batch))
 	at := make([]int, 0, len(batch)) // of each in the batch
+	var text []byte
 	for i := range batch {
-		m, err := message(&batch[i])
+		m, err := message(&batch[i], &text)
 		if err != nil {
 			rejected.Records = append(rejected.Records, sinks.Rejected{Index: i, Err: err})
 			continue
@@ -100,14 +102,14 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// message is what is sent of a record.
-func message(r *record.Record) (*kgo.Record, error) {
-	value, err := r.AppendJSON(nil)
-	if err != nil {
+// message is what is sent of a record, which is made in a text that can be used again.
+func message(r *record.Record, text *[]byte) (*kgo.Record, error) {
+	var err error
+	if *text, err = r.AppendJSON((*text)[:0]); err != nil {
 		return nil, err
 	}
 	return &kgo.Record{
-		Key: []byte(r.Host + "/" + cmp.Or(r.Process, r.Group, r.Probe, r.Listener, r.Sink)), Value: value, Timestamp: r.Time,
+		Key: []byte(r.Host + "/" + cmp.Or(r.Process, r.Group, r.Probe, r.Listener, r.Sink)), Value: bytes.Clone(*text), Timestamp: r.Time,
 		Headers: []kgo.RecordHeader{{Key: TypeHeader, Value: []byte(r.Kind)}, {Key: VersionHeader, Value: strconv.AppendInt(nil, int64(r.Version), 10)}},
 	}, nil
 }
@@ -153,17 +155,10 @@ func (p *producer) send(ctx context.Context, topic string, messages []*kgo.Recor
 			sent.Done()
 		})
 	}
-	done := make(chan struct{})
-	go func() {
-		sent.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
+	if p.client.Flush(ctx) != nil { // it is the end of ctx
 		p.close()
-		<-done
 	}
+	sent.Wait()
 	return errs, nil
 }
 

@@ -429,3 +429,39 @@ func TestConfigIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokerIsKilled kills one of three real brokers while records go through them.
+func TestBrokerIsKilled(t *testing.T) {
+	t.Parallel()
+	real := realservers.Kafka(t, 3)
+	c := &cluster{t: t, brokers: real.Brokers}
+	topic := c.topic(6)
+	q, err := sinks.NewQueue(sinks.QueueConfig{Name: "k", To: newWriter(t, c.config(topic)), Linger: time.Millisecond, Batch: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	kept := new(keeper)
+	c.consume(kafka.ConsumerConfig{Config: c.config(topic), Group: name(t), To: kept})
+	all := results(6000)
+	for i, r := range all {
+		if i == 2000 {
+			eventually(t, "some are read", func() bool { return len(kept.ids()) > 0 })
+			real.Kill(1)
+		}
+		q.Write(t.Context(), r)
+	}
+	eventually(t, "all are written", func() bool { return q.Stats().Written == uint64(len(all)) })
+	eventually(t, "all are read", func() bool { return slices.Equal(kept.ids(), ids(all)) })
+	highest := make(map[string]int)
+	seen := make(map[string]bool)
+	for _, r := range kept.order {
+		if seen[r.ID] {
+			continue
+		}
+		if seen[r.ID] = true; r.PID < highest[r.Process] {
+			t.Fatalf("%s: %d after %d", r.Process, r.PID, highest[r.Process])
+		}
+		highest[r.Process] = r.PID
+	}
+}
