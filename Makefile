@@ -46,8 +46,15 @@ demo: need-supervisord build ## break three workers and watch them being restart
 test: need-supervisord need-compiler need-shells need-servers lint docs-diff together ## all checks and tests
 
 .PHONY: test-all
-test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing
+test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing, a real Kafka
 	$(MAKE) test KILLS=200 TICKS=20000 SEQUENCES=500 FUZZTIME=60s TESTTIMEOUT=60m
+	$(MAKE) test-kafka
+
+.PHONY: test-kafka
+test-kafka: ## the tests of sinks/kafka with a real Apache Kafka, or with that of KAFKA_BROKERS=HOST:PORT,...
+	@if [ -z "$$KAFKA_BROKERS" ]; then KAFKA_JARS="$$(tools/kafka "$(CACHE)/kafka")" || exit 1; export KAFKA_JARS; \
+		[ -n "$$KAFKA_JARS" ] || exit 0; fi; \
+		$(GO) test -race -v -count 1 -timeout $(TESTTIMEOUT) ./sinks/kafka
 
 .PHONY: lint
 lint: ## format, vet, staticcheck, tidy

@@ -26,6 +26,9 @@ type MetricsConfig struct {
 	// Counters are told as they are.
 	Counters []Counter
 
+	// More, if not nil, are others, whose labels depend on what there is.
+	More func() []Counter
+
 	// MaxSeries is how many results are told of at most. What is more is counted. 0
 	// means DefaultMaxSeries.
 	MaxSeries int
@@ -137,6 +140,11 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 		gauge(checkSuccess, success, process, name)
 		gauge(checkDuration, r.Took.Seconds(), process, name)
+	}
+	if m.cfg.More != nil {
+		for _, one := range m.cfg.More() {
+			one.collector().Collect(c)
+		}
 	}
 	gauge(seriesLeft, float64(max(0, len(results)-m.cfg.MaxSeries)))
 	m.mu.Lock()

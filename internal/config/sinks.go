@@ -31,6 +31,7 @@ type SinkKind struct {
 	SQLite   *SinkSQLite   `key:"sqlite" doc:"A database in a file, of SQLite."`
 	Postgres *SinkPostgres `key:"postgres" doc:"A PostgreSQL, in whose schema tables are made where there are none."`
 	File     *SinkFile     `key:"file" doc:"A file of JSON lines."`
+	Kafka    *SinkKafka    `key:"kafka" doc:"A topic of Kafka."`
 	Webhook  *SinkWebhook  `key:"webhook" doc:"A server that is sent records by HTTP."`
 }
 
@@ -190,18 +191,46 @@ func (f *File) checkSinks(report func(key, format string, args ...any)) {
 	}
 }
 
+// Writer makes a Writer alone.
+func (s *Sink) Writer() (w sinks.Writer, err error) {
+	for key, one := range s.given() {
+		if w, err = one.write(); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return w, nil
+}
+
+// FindSink returns the sink of that name, or the only one of that kind.
+func (f *File) FindSink(name string) (*Sink, error) {
+	var found []*Sink
+	for i := range f.Sinks {
+		s := &f.Sinks[i]
+		if s.Name == name {
+			return s, nil
+		}
+		if s.given()[name] != nil {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("the file has no sink that is called %q, or is of that kind", name)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("the file has %d sinks of the kind %s: give the name of one", len(found), name)
+}
+
 // Build makes a Writer, and a queue for it whose files are in a folder.
 func (s *Sink) Build(folder string, log *slog.Logger) (*sinks.Queue, error) {
 	cfg := sinks.QueueConfig{Name: s.Name, Kinds: s.Kinds, Folder: folder, Log: log}
 	if s.Spool != nil {
 		cfg.SpoolBytes = int64(s.Spool.Bytes)
 	}
-	for key, one := range s.given() {
-		to, err := one.write()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
-		}
-		cfg.To = to
+	var err error
+	if cfg.To, err = s.Writer(); err != nil {
+		return nil, err
 	}
 	q, err := sinks.NewQueue(cfg)
 	if err != nil {

@@ -121,7 +121,7 @@ func (s *surroundings) run(ctx context.Context) {
 		parts = append(parts, func() { s.gate.Run(ctx) })
 	}
 	if s.server != nil {
-		parts = append(parts, func() { s.serve(ctx) })
+		parts = append(parts, func() { keepServing(ctx, *s.server, "processes and dependencies are") })
 	}
 	done := make(chan struct{})
 	for _, part := range parts {
@@ -135,19 +135,19 @@ func (s *surroundings) run(ctx context.Context) {
 	}
 }
 
-// serve serves, and tries again where that cannot begin: another listener, which is about
-// to end, may have the port still.
-func (s *surroundings) serve(ctx context.Context) {
+// keepServing serves, and tries again where that cannot begin: another listener, which is about
+// to end, may have the port still. what is told of is for the log.
+func keepServing(ctx context.Context, server health.ServerConfig, what string) {
 	for trouble := new(recurring.Trouble); ; {
-		err := health.Serve(ctx, *s.server, func(a net.Addr) {
-			s.log.Info(fmt.Sprintf("tells at %s how processes and dependencies are", a))
+		err := health.Serve(ctx, server, func(a net.Addr) {
+			server.Log.Info(fmt.Sprintf("tells at %s how %s", a, what))
 			trouble.Ends()
 		})
 		if ctx.Err() != nil {
 			return
 		}
 		if tell, _ := trouble.Happens(time.Now(), fmt.Sprint(err)); tell {
-			s.log.Error(fmt.Sprintf("nobody can ask how processes are, which is tried again: %v", err))
+			server.Log.Error(fmt.Sprintf("nobody can ask how %s, which is tried again: %v", what, err))
 		}
 		select {
 		case <-time.After(time.Second):

@@ -26,13 +26,54 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// timeline are the kinds of records that change something.
-var timeline = []record.Kind{record.Transition, record.Restart, record.Group, record.Listener}
+// changes are the kinds of records that change something.
+var changes = []record.Kind{record.Transition, record.Restart, record.Group, record.Listener}
+
+// source is how commands are told of a sink.
+type source struct{ config, sink string }
+
+// options adds --config, and one for the sink.
+func (s *source) options(c *cobra.Command, option, does string) {
+	f := c.Flags()
+	f.StringVar(&s.config, "config", defaultConfig, "the `FILE` of the listener")
+	f.StringVar(&s.sink, option, "", "`SINK` "+does+": the name of one of that file, or its kind where there is one of that; a file of SQLite; or postgres://USER@HOST/DB")
+	c.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
+}
+
+// find returns the sink, or the one that is there by default.
+func (s *source) find(byDefault func(*config.File) (*config.Sink, error)) (*config.Sink, error) {
+	name, _, _ := strings.Cut(s.sink, "://")
+	if name != s.sink && (name == "postgres" || name == "postgresql") {
+		return &config.Sink{Name: "at the URL", SinkKind: config.SinkKind{Postgres: &config.SinkPostgres{DSN: s.sink}}}, nil
+	}
+	if _, err := os.Stat(s.sink); s.sink != "" && (err == nil || strings.Contains(s.sink, "/")) {
+		return &config.Sink{Name: s.sink, SinkKind: config.SinkKind{SQLite: &config.SinkSQLite{Path: s.sink}}}, nil
+	}
+	file := new(config.File)
+	text, err := os.ReadFile(s.config)
+	switch {
+	case err == nil:
+		if file, err = config.Read(s.config, text, os.LookupEnv); err != nil {
+			return nil, fileError{err}
+		}
+	case s.config == defaultConfig && errors.Is(err, fs.ErrNotExist) && s.sink == "": // then all is as it is by default
+	default:
+		return nil, usageError{err}
+	}
+	if s.sink == "" {
+		return byDefault(file)
+	}
+	found, err := file.FindSink(s.sink)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", s.config, err)}
+	}
+	return found, nil
+}
 
 // past is how the commands that read records back find them.
 type past struct {
 	*asker
-	config, from string
+	source
 	since, until string
 	host         string
 	about        []string
@@ -48,7 +89,7 @@ func historyCommands(a *asker) []*cobra.Command {
 	history := &cobra.Command{
 		Use: "history [--process NAME]", Short: "show what happened: who was unhealthy when, why, what was done, and whether it helped", Args: arguments(0, 0),
 		Example: "supervisor_checks history --process 'web:*' --since 7d",
-		RunE:    func(c *cobra.Command, _ []string) error { return h.history(c) },
+		RunE:    func(c *cobra.Command, _ []string) error { return h.timeline(c) },
 	}
 	f := history.Flags()
 	f.StringSliceVar(&h.status, "status", nil, "only what became of this `STATUS`: healthy, unhealthy, unknown")
@@ -62,8 +103,7 @@ func historyCommands(a *asker) []*cobra.Command {
 	}
 	for _, c := range []*cobra.Command{history, summary} {
 		f := c.Flags()
-		f.StringVar(&h.config, "config", defaultConfig, "the `FILE` of the listener, which may say where its history is")
-		f.StringVar(&h.from, "from", "", "where records are read: a `SINK` of that file by its name, or a file of SQLite (default the history)")
+		h.options(c, "from", "where records are, in place of the history of that file")
 		f.StringArrayVar(&h.about, "process", nil, "only this process, probe or group: a `NAME`, in which * and ? may stand for parts; may be given several times")
 		f.StringVar(&h.since, "since", "24h", "from `TIME` on: 2h or 7d ago, 2026-01-31, or 2026-01-31T08:00 in UTC")
 		f.StringVar(&h.until, "until", "", "before `TIME`, as with --since (default now)")
@@ -141,7 +181,7 @@ func ago(now time.Time, text string) (time.Time, error) {
 
 // find calls do for each record that is asked for, and returns where those are.
 func (h *past) find(ctx context.Context, filter sinks.Filter, do func(record.Record)) (where string, err error) {
-	sink, err := h.source()
+	sink, err := h.source.find(h.history)
 	if err != nil {
 		return "", err
 	}
@@ -163,39 +203,17 @@ func (h *past) find(ctx context.Context, filter sinks.Filter, do func(record.Rec
 	})
 }
 
-// source is where records are.
-func (h *past) source() (*config.Sink, error) {
-	if _, err := os.Stat(h.from); h.from != "" && (err == nil || strings.Contains(h.from, "/")) {
-		return &config.Sink{Name: h.from, SinkKind: config.SinkKind{SQLite: &config.SinkSQLite{Path: h.from}}}, nil
+// history is where records are by default.
+func (h *past) history(file *config.File) (*config.Sink, error) {
+	if file.History.Off() {
+		return nil, usageError{fmt.Errorf("%s says history: off: name one of its sinks with --from", h.config)}
 	}
-	file := new(config.File)
-	text, err := os.ReadFile(h.config)
-	switch {
-	case err == nil:
-		if file, err = config.Read(h.config, text, os.LookupEnv); err != nil {
-			return nil, fileError{err}
-		}
-	case h.config == defaultConfig && errors.Is(err, fs.ErrNotExist) && h.from == "": // then its history is where it is by default
-	default:
-		return nil, usageError{err}
+	folder, err := supervisor.DataDir(cmp.Or(h.stateDir, file.StateDir))
+	if err != nil {
+		return nil, err
 	}
-	if h.from == "" {
-		if file.History.Off() {
-			return nil, usageError{fmt.Errorf("%s says history: off: name one of its sinks with --from", h.config)}
-		}
-		folder, err := supervisor.DataDir(cmp.Or(h.stateDir, file.StateDir))
-		if err != nil {
-			return nil, err
-		}
-		s := file.History.Sink(historyIn(folder))
-		return &s, nil
-	}
-	for i, s := range file.Sinks {
-		if s.Name == h.from {
-			return &file.Sinks[i], nil
-		}
-	}
-	return nil, usageError{fmt.Errorf("--from: %s has no sink %q, and there is no such file", h.config, h.from)}
+	s := file.History.Sink(historyIn(folder))
+	return &s, nil
 }
 
 // print prints what was found.
@@ -213,9 +231,9 @@ func (h *past) print(c *cobra.Command, table show.Table, data any, rows [][]stri
 	return nil
 }
 
-// history shows what happened.
-func (h *past) history(c *cobra.Command) error {
-	filter, err := h.filter(time.Now(), timeline)
+// timeline shows what happened.
+func (h *past) timeline(c *cobra.Command) error {
+	filter, err := h.filter(time.Now(), changes)
 	if err != nil {
 		return err
 	}

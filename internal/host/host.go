@@ -167,7 +167,7 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 	}
 	a.watchOption(explain)
 	root.AddCommand(historyCommands(&a)...)
-	root.AddCommand(migrateCommand(), &cobra.Command{
+	root.AddCommand(migrateCommand(), consumeCommand(), migrateDBCommand(), &cobra.Command{
 		Use: "listeners", Short: "list the listeners that run", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.run(c, control.Request{Command: control.Explain, Selector: "*"}, listenersTable)

@@ -62,7 +62,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "sinks/postgres", "sinks/sqlite", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -79,6 +79,7 @@ var house = map[string]room{
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
 	"sinks":          {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
+	"sinks/kafka":    {floor: 2, may: []string{"internal/recurring", "record", "sinks"}},
 	"sinks/postgres": {floor: 2, may: []string{"record", "sinks"}},
 	"sinks/sqlite":   {floor: 2, may: []string{"record", "sinks"}},
 
@@ -125,6 +126,8 @@ var libraries = map[string][]string{
 	"github.com/ncw/swift/v2":                  {"probes/swift"},
 	"github.com/prometheus/procfs":             {"internal/proc"},
 	"github.com/theory/jsonpath":               {"probes"},
+	"github.com/twmb/franz-go":                 {"sinks/kafka", "internal/bench"},
+	"github.com/twmb/franz-go/pkg/kfake":       nil,
 	"golang.org/x/net":                         {"health", "probes"},
 	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
@@ -300,7 +303,7 @@ func libraryProblems(packages []pkg) []string {
 			}
 			library := ""
 			for l := range libraries {
-				if within(path, l) {
+				if within(path, l) && len(l) > len(library) {
 					library = l
 				}
 			}

@@ -24,9 +24,17 @@ func NewCertificates(t testing.TB, validity time.Duration) *Certificates {
 	t.Helper()
 	dir, _ := folder(t, "")
 	os.Chmod(dir, 0o755)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c, err := newCertificates(dir, validity)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return c
+}
+
+func newCertificates(dir string, validity time.Duration) (*Certificates, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
 	}
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(validity),
@@ -38,22 +46,24 @@ func NewCertificates(t testing.TB, validity time.Duration) *Certificates {
 	}
 	caText, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	serverText, err := x509.CreateCertificate(rand.Reader, server, ca, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	keyText, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	file := func(name, kind string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o644); err != nil {
-			t.Fatal(err)
+	c := &Certificates{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")}
+	for _, file := range []struct {
+		path, kind string
+		content    []byte
+	}{{c.Cert, "CERTIFICATE", serverText}, {c.Key, "PRIVATE KEY", keyText}, {c.CA, "CERTIFICATE", caText}} {
+		if err := os.WriteFile(file.path, pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.content}), 0o644); err != nil {
+			return nil, err
 		}
-		return path
 	}
-	return &Certificates{file("cert.pem", "CERTIFICATE", serverText), file("key.pem", "PRIVATE KEY", keyText), file("ca.pem", "CERTIFICATE", caText)}
+	return c, nil
 }
