@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -10,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
@@ -49,15 +49,11 @@ func (cfg *Config) migrate(ctx context.Context, c *pgx.ConnConfig) (from, to int
 	c.RuntimeParams["client_min_messages"] = "warning"
 	db := stdlib.OpenDB(*c)
 	defer db.Close()
-	one, err := lock.NewPostgresSessionLocker(lock.WithLockID(migrating), lock.WithLockTimeout(1, 60))
-	if err != nil {
-		return 0, 0, err
-	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return 0, 0, err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versions), goose.WithSessionLocker(one), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versions), goose.WithSessionLocker(turn{}), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -78,6 +74,19 @@ func (cfg *Config) migrate(ctx context.Context, c *pgx.ConnConfig) (from, to int
 		return to, to, err
 	}
 	return to - int64(len(done)), to, nil
+}
+
+// turn lets one migrate at a time. Others wait in a line, where goose's own asks every second.
+type turn struct{}
+
+func (turn) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrating))
+	return err
+}
+
+func (turn) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", int64(migrating))
+	return err
 }
 
 // fits returns an error unless the version of a database is the one that is known.

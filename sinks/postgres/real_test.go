@@ -171,7 +171,7 @@ func TestPostgreSQL(t *testing.T) {
 	certificates := realservers.NewCertificates(t, time.Hour)
 	s := realservers.PostgreSQL(t, "sesame", certificates)
 	for name, test := range map[string]func(d *database){
-		"every kind": everyKind, "filters": filters, "duplicates": duplicates, "bad records": badRecords, "all are bad": allBad,
+		"every kind": everyKind, "filters": filters, "duplicates": duplicates, "bad records": badRecords, "all are bad": allBad, "bad without a partition": badWithoutPartition,
 		"schemas": schemas, "two migrate at once": migrateAtOnce, "retention": retention, "the view": view, "Uptimer's table": uptimers,
 		"killed backends": killedBackends, "a reader that stops": stopReading, "plans": plans, "who may not": mayNot,
 		"a lost server": lost, "a killed writer": killedWriter, "TLS": func(d *database) { encrypted(d, certificates.CA) },
@@ -321,6 +321,21 @@ func allBad(d *database) {
 	d.wantIDs([]string{batch[0].ID, batch[10].ID, batch[20].ID})
 }
 
+// badWithoutPartition has a bad record beside one whose partition somebody has dropped.
+func badWithoutPartition(d *database) {
+	s, batch := d.sink(postgres.Config{}), results(2)
+	batch[1].Time = batch[0].Time.AddDate(0, 1, 0)
+	d.write(s, batch...)
+	d.exec("DROP TABLE " + d.texts("SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'records'::regclass")[0] + "; TRUNCATE records")
+	batch[0].Reason = "\x00"
+	err := s.WriteBatch(d.Context(), batch)
+	var rejected *sinks.RejectedError
+	if !errors.As(err, &rejected) || len(rejected.Records) != 1 || rejected.Records[0].Index != 0 {
+		d.Errorf("error %v", err)
+	}
+	d.wantIDs([]string{batch[1].ID})
+}
+
 // schemas holds sinks and readers against databases that have others than they know.
 func schemas(d *database) {
 	refused := func(what string, err error, says string) {
@@ -365,18 +380,21 @@ func schemas(d *database) {
 }
 
 func migrateAtOnce(d *database) {
-	all := results(6)
-	var writers sync.WaitGroup
-	for i := range all {
-		s := d.sink(postgres.Config{})
-		writers.Go(func() {
-			if err := s.WriteBatch(d.Context(), all[i:i+1]); err != nil {
-				d.Error(err)
-			}
-		})
+	for _, before := range []string{"", "DROP TABLE records CASCADE; DELETE FROM supervisor_checks_version WHERE version_id > 0"} {
+		d.exec(before)
+		all := results(6)
+		var writers sync.WaitGroup
+		for i := range all {
+			s := d.sink(postgres.Config{})
+			writers.Go(func() {
+				if err := s.WriteBatch(d.Context(), all[i:i+1]); err != nil {
+					d.Error(err)
+				}
+			})
+		}
+		writers.Wait()
+		d.wantIDs(idsOf(all))
 	}
-	writers.Wait()
-	d.wantIDs(idsOf(all))
 }
 
 // retention drops partitions of which all is too old, and what comes for them later has one again.
