@@ -79,7 +79,7 @@ const (
 
 // Record is one fact. Fields that do not belong to its kind are empty.
 type Record struct {
-	ID      string    `json:"id,omitempty"` // a UUID of version 7
+	ID      string    `json:"id,omitempty"` // a UUID, of version 7 where Stamp gave it
 	Version int       `json:"version,omitempty"`
 	Kind    Kind      `json:"kind"`
 	Time    time.Time `json:"time"` // UTC, with microseconds

@@ -26,7 +26,7 @@ func whole(description string) property {
 
 // properties are all fields of a record.
 var properties = map[string]property{
-	"id":          text("A UUID of version 7: the same record always has the same.", "pattern", "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"),
+	"id":          text("A UUID: the same record always has the same. It is of version 7, or the one that another program gave it.", "pattern", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
 	"version":     {"const": Version, "description": "Fields may be added within a version."},
 	"kind":        text("What the record is about."),
 	"time":        text("When it was, in UTC.", "format", "date-time", "pattern", "Z$"),

@@ -45,10 +45,34 @@ func TestMigrate(t *testing.T) {
 			}
 		})
 	}
-	for _, args := range [][]string{{"migrate"}, {"migrate", "/no/such.conf"}, {"migrate", "a", "b"}} {
+	for _, args := range [][]string{{"migrate"}, {"migrate", "/no/such.conf"}, {"migrate", "a", "b"}, {"migrate", "--from", "x", "a"}, {"migrate", "--from", "uptimer", "/no/such.env"}} {
 		var stdout, stderr bytes.Buffer
 		if status := Main(args, &stdout, &stderr); status != 2 || stderr.Len() == 0 {
 			t.Errorf("%q: exit status %d, want 2: %s", args, status, &stderr)
 		}
+	}
+}
+
+func TestMigrateFromUptimer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "configuration.env")
+	if err := os.WriteFile(path, []byte("export PROBE_URLS=https://a.example PROBE_INTERVAL=x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	migrate := func(args ...string) (status int, out, errs string) {
+		var stdout, stderr bytes.Buffer
+		status = Main(append([]string{"migrate", "--from", "uptimer", "--config", "/x.yaml"}, args...), &stdout, &stderr)
+		return status, stdout.String(), strings.ReplaceAll(stderr.String(), path, "FILE")
+	}
+	t.Setenv("PROBE_URLS", "")
+	t.Setenv("READER_PLUGIN", "")
+	if status, out, errs := migrate(); status != 1 || out != "" || !strings.HasPrefix(errs, "supervisor_checks: error: the environment: there is neither PROBE_URLS nor READER_PLUGIN") {
+		t.Errorf("nothing: %d, %s%s", status, out, errs)
+	}
+	if status, out, errs := migrate(path); status != 1 || !strings.Contains(out, "http: {url: https://a.example}") || !strings.HasPrefix(errs, "FILE:1: PROBE_INTERVAL: ") {
+		t.Errorf("a file: %d, %s%s", status, out, errs)
+	}
+	t.Setenv("PROBE_URLS", "https://b.example")
+	if status, out, errs := migrate(); status != 0 || !strings.Contains(out, "http: {url: https://b.example}") || !strings.Contains(out, "--config /x.yaml") || errs != "" {
+		t.Errorf("the environment: %d, %s%s", status, out, errs)
 	}
 }

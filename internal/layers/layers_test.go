@@ -58,7 +58,7 @@ var house = map[string]room{
 	"cmd/supervisor_checks": {floor: 6, may: []string{"internal/host"}},
 
 	"internal/host":    {floor: 5, may: []string{"...", "internal/migrate"}},
-	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/duration", "internal/setting"}},
+	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/duration", "internal/setting", "record/uptimer"}},
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
@@ -89,6 +89,7 @@ var house = map[string]room{
 	"listener":                  {floor: 1},
 	"notify":                    {floor: 1},
 	"record":                    {floor: 1},
+	"record/uptimer":            {floor: 1, may: []string{"record"}},
 	"supervisor":                {floor: 1, may: []string{"internal/foreign"}},
 	"supervisor/supervisortest": {floor: 1, may: []string{"listener", "supervisor"}},
 

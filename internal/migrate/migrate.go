@@ -157,9 +157,9 @@ func lines(entries []entry) (all []string) {
 }
 
 // valid returns what the file's reader says of a file.
-func (m *migration) valid(text string) error {
+func (s *Source) valid(text string) error {
 	_, err := config.Read("", []byte(text), func(name string) (string, bool) {
-		value, is := m.Environment(name)
+		value, is := s.Environment(name)
 		if !is {
 			value = "1" // which can stand for most
 		}
