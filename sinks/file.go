@@ -35,6 +35,9 @@ type FileConfig struct {
 	// DefaultKeep, less than 0 none.
 	Keep int
 
+	// Format is what lines are.
+	Format Format
+
 	// Now is the clock. nil means time.Now.
 	Now func() time.Time
 }
@@ -112,14 +115,13 @@ func (f *File) WriteBatch(_ context.Context, batch []record.Record) error {
 	var rejected RejectedError
 	f.text = f.text[:0]
 	for i := range batch {
-		before := len(f.text)
-		text, err := batch[i].AppendJSON(f.text)
-		if err != nil {
+		text, err := f.cfg.Format.Append(f.text, &batch[i])
+		switch {
+		case err != nil:
 			rejected.Records = append(rejected.Records, Rejected{i, err})
-			f.text = text[:before]
-			continue
+		case len(text) > len(f.text):
+			f.text = append(text, '\n')
 		}
-		f.text = append(text, '\n')
 	}
 	n, err := f.file.Write(f.text)
 	if err != nil {

@@ -25,6 +25,41 @@ type Writer interface {
 	Close() error
 }
 
+// Format writes a record at the end of b, or returns why it cannot. Where it writes nothing
+// the record is left out. nil writes JSON as the schemas of package record have it.
+type Format func(b []byte, r *record.Record) ([]byte, error)
+
+// Append appends a record to b. With an error b is what it was.
+func (f Format) Append(b []byte, r *record.Record) ([]byte, error) {
+	if f == nil {
+		f = func(b []byte, r *record.Record) ([]byte, error) { return r.AppendJSON(b) }
+	}
+	text, err := f(b, r)
+	if err != nil {
+		return b, err
+	}
+	return text, nil
+}
+
+// Singly writes the records of a batch one by one, for a Writer that is not told which of
+// them is refused.
+func Singly(ctx context.Context, w Writer, batch []record.Record) error {
+	var rejected RejectedError
+	for i := range batch {
+		var one *RejectedError
+		switch err := w.WriteBatch(ctx, batch[i:i+1]); {
+		case errors.As(err, &one):
+			rejected.Records = append(rejected.Records, Rejected{i, one.Records[0].Err})
+		case err != nil:
+			return err
+		}
+	}
+	if rejected.Records != nil {
+		return &rejected
+	}
+	return nil
+}
+
 // RejectedError is the error of a batch in which some records will never be taken.
 type RejectedError struct {
 	Records []Rejected

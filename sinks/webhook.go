@@ -39,6 +39,9 @@ type WebhookConfig struct {
 	// Header is sent besides.
 	Header http.Header
 
+	// Format is what is in the array.
+	Format Format
+
 	// TLS, if not nil, is for https.
 	TLS *tls.Config
 }
@@ -68,44 +71,22 @@ func (w *Webhook) WriteBatch(ctx context.Context, batch []record.Record) error {
 	var rejected RejectedError
 	body := []byte{'['}
 	for i := range batch {
-		before := len(body)
-		if before > 1 {
-			body = append(body, ',')
-		}
-		text, err := batch[i].AppendJSON(body)
-		if err != nil {
+		text, err := w.cfg.Format.Append(body, &batch[i])
+		switch {
+		case err != nil:
 			rejected.Records = append(rejected.Records, Rejected{i, err})
-			body = text[:before]
-			continue
+		case len(text) > len(body):
+			body = append(text, ',')
 		}
-		body = text
 	}
 	if len(body) > 1 {
-		switch refused, err := w.send(ctx, append(body, ']')); {
+		switch refused, err := w.send(ctx, append(body[:len(body)-1], ']')); {
 		case err != nil && !refused:
 			return err
 		case err != nil && len(batch) == 1:
 			rejected.Records = append(rejected.Records, Rejected{0, err})
 		case err != nil:
-			return w.singly(ctx, batch)
-		}
-	}
-	if rejected.Records != nil {
-		return &rejected
-	}
-	return nil
-}
-
-// singly sends the records one by one.
-func (w *Webhook) singly(ctx context.Context, batch []record.Record) error {
-	var rejected RejectedError
-	for i := range batch {
-		var one *RejectedError
-		switch err := w.WriteBatch(ctx, batch[i:i+1]); {
-		case errors.As(err, &one):
-			rejected.Records = append(rejected.Records, Rejected{i, one.Records[0].Err})
-		case err != nil:
-			return err
+			return Singly(ctx, w, batch)
 		}
 	}
 	if rejected.Records != nil {

@@ -28,6 +28,7 @@ type (
 	Signal         string        // without SIG
 	Decimal        float64       // any number
 	LogFormat      string
+	RecordFormat   string
 	LogLevel       string
 )
 
@@ -162,6 +163,7 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[Zone]():     one(parseZone, map[string]any{"type": "string", "minLength": 1}),
 
 	reflect.TypeFor[LogFormat]():      wordOf[LogFormat]("text", "json", "gelf"),
+	reflect.TypeFor[RecordFormat]():   wordOf[RecordFormat]("records", "uptimer"),
 	reflect.TypeFor[logout.Address](): one(logout.ParseAddress, text(`^stderr$|^(tcp|udp|syslog\+tcp|syslog\+udp)://[^/@]+/?$|^syslog:///.`)),
 	reflect.TypeFor[LogLevel]():       wordOf[LogLevel]("debug", "info", "warn", "error"),
 }

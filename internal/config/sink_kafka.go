@@ -3,19 +3,19 @@ package config
 import (
 	"errors"
 
-	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
 
 // SinkKafka is a topic of Kafka.
 type SinkKafka struct {
-	Brokers     []string    `key:"brokers" need:"true" doc:"Some of the cluster's, each HOST:PORT."`
-	Topic       string      `key:"topic" need:"true" doc:"Where records go, each as JSON with the key HOST/PROCESS. It must be there, unless there is create_topic."`
-	TLS         *TLSFiles   `key:"tls" doc:"For brokers that are spoken to with TLS: tls: {} where the system trusts their certificates."`
-	SASL        *SASL       `key:"sasl" doc:"Who we are."`
-	Compression string      `key:"compression" doc:"gzip, snappy, lz4, zstd or none. none where it is not given."`
-	CreateTopic *KafkaTopic `key:"create_topic" doc:"Create the topic where it is not there: create_topic: {} with what the brokers have for that."`
+	Brokers     []string     `key:"brokers" need:"true" doc:"Some of the cluster's, each HOST:PORT."`
+	Topic       string       `key:"topic" need:"true" doc:"Where records go, each as JSON with the key HOST/PROCESS. It must be there, unless there is create_topic."`
+	Format      RecordFormat `key:"format" doc:"records, as docs/schema has them; or uptimer for what probes of URLs find, and nothing else, as the events of Uptimer 0.2. records where it is not given."`
+	TLS         *TLSFiles    `key:"tls" doc:"For brokers that are spoken to with TLS: tls: {} where the system trusts their certificates."`
+	SASL        *SASL        `key:"sasl" doc:"Who we are."`
+	Compression string       `key:"compression" doc:"gzip, snappy, lz4, zstd or none. none where it is not given."`
+	CreateTopic *KafkaTopic  `key:"create_topic" doc:"Create the topic where it is not there: create_topic: {} with what the brokers have for that."`
 }
 
 // SASL says who we are.
@@ -53,17 +53,13 @@ func (k *SinkKafka) write() (sinks.Writer, error) {
 
 // Config is that of the topic.
 func (k *SinkKafka) Config() (kafka.Config, error) {
-	cfg := kafka.Config{Brokers: k.Brokers, Topic: k.Topic, Compression: k.Compression}
+	cfg := kafka.Config{Brokers: k.Brokers, Topic: k.Topic, Compression: k.Compression, Format: k.Format.format()}
 	if t := k.CreateTopic; t != nil {
 		cfg.CreateTopic, cfg.Partitions, cfg.Replication = true, int(orZero(t.Partitions)), int(orZero(t.Replication))
 	}
 	var err error
 	if files := k.TLS.files(); files != nil {
-		if cfg.TLS, err = probes.TLSConfig("kafka", *files, ""); err != nil {
-			var wrong *probes.ConfigError
-			if errors.As(err, &wrong) {
-				err = &keyError{"tls." + wrong.Field, wrong.Err}
-			}
+		if cfg.TLS, err = sinkTLS("kafka", *files); err != nil {
 			return cfg, err
 		}
 	}

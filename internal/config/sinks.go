@@ -14,6 +14,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/setting"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/uptimer"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
 
@@ -104,12 +105,27 @@ func (k *SinkKind) keys() (keys []string) {
 	return keys
 }
 
+// format is what is written.
+func (f RecordFormat) format() sinks.Format {
+	if f != "uptimer" {
+		return nil
+	}
+	return func(b []byte, r *record.Record) ([]byte, error) {
+		event, err := uptimer.Encode(r)
+		if errors.Is(err, uptimer.ErrNone) {
+			return b, nil
+		}
+		return append(b, event...), err
+	}
+}
+
 // SinkFile is a file of JSON lines.
 type SinkFile struct {
-	Path     string    `key:"path" need:"true" doc:"Where it is. As long as it cannot be opened records wait."`
-	MaxBytes *Size     `key:"max_bytes" doc:"How long it may grow before it is renamed to PATH.1. 100MiB where it is not given."`
-	MaxAge   *Positive `key:"max_age" doc:"How old it may grow before that: 1d. There is no limit where it is not given."`
-	Keep     *Count    `key:"keep" doc:"How many older ones are kept. 5 where it is not given."`
+	Path     string       `key:"path" need:"true" doc:"Where it is. As long as it cannot be opened records wait."`
+	Format   RecordFormat `key:"format" doc:"records, as docs/schema has them; or uptimer for what probes of URLs find, and nothing else, as the events of Uptimer 0.2. records where it is not given."`
+	MaxBytes *Size        `key:"max_bytes" doc:"How long it may grow before it is renamed to PATH.1. 100MiB where it is not given."`
+	MaxAge   *Positive    `key:"max_age" doc:"How old it may grow before that: 1d. There is no limit where it is not given."`
+	Keep     *Count       `key:"keep" doc:"How many older ones are kept. 5 where it is not given."`
 }
 
 func (f *SinkFile) check(report func(key, format string, args ...any)) {
@@ -122,7 +138,7 @@ func (f *SinkFile) check(report func(key, format string, args ...any)) {
 }
 
 func (f *SinkFile) write() (sinks.Writer, error) {
-	cfg := sinks.FileConfig{Path: f.Path, MaxAge: time.Duration(orZero(f.MaxAge)), Keep: int(orZero(f.Keep))}
+	cfg := sinks.FileConfig{Path: f.Path, MaxAge: time.Duration(orZero(f.MaxAge)), Keep: int(orZero(f.Keep)), Format: f.Format.format()}
 	if f.MaxBytes != nil {
 		cfg.MaxBytes = int64(f.MaxBytes.Bytes)
 	}
@@ -135,6 +151,7 @@ type SinkWebhook struct {
 	SecretFile  string              `key:"secret_file" doc:"A file that has the secret in its first line with which bodies are signed: X-Supervisor-Checks-Signature: sha256=HEX, of their HMAC-SHA256."`
 	Headers     map[string][]string `key:"headers" secret:"true" doc:"Sent besides."`
 	HeadersFile string              `key:"headers_file" doc:"A file of more of them, for those that are secret: a line for each, Name: value."`
+	Format      RecordFormat        `key:"format" doc:"records, as docs/schema has them; or uptimer for what probes of URLs find, and nothing else, as the events of Uptimer 0.2. records where it is not given."`
 	TLS         *TLSFiles           `key:"tls" doc:"For https."`
 }
 
@@ -155,7 +172,7 @@ func (w *SinkWebhook) check(report func(key, format string, args ...any)) {
 }
 
 func (w *SinkWebhook) write() (sinks.Writer, error) {
-	cfg := sinks.WebhookConfig{URL: w.URL}
+	cfg := sinks.WebhookConfig{URL: w.URL, Format: w.Format.format()}
 	var refused *keyError
 	if cfg.Header, refused = headers(w.Headers, w.HeadersFile); refused != nil {
 		return nil, refused

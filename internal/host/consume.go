@@ -17,6 +17,8 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/health"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/uptimer"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
 
@@ -89,7 +91,7 @@ func (f *consuming) run(c *cobra.Command) error {
 		return err
 	}
 	defer closeLog()
-	cfg := kafka.ConsumerConfig{Group: f.group, DeadLetters: f.deadLetters, Log: log}
+	cfg := kafka.ConsumerConfig{Group: f.group, DeadLetters: f.deadLetters, Log: log, Decode: decode}
 	if cfg.Config, err = from.Kafka.Config(); err != nil {
 		return fileError{fmt.Errorf("%s: sink %s: kafka: %w", f.config, from.Name, err)}
 	}
@@ -112,6 +114,14 @@ func (f *consuming) run(c *cobra.Command) error {
 	stop()
 	serving.Wait()
 	return err
+}
+
+// decode makes a record of a message, which may be an event of Uptimer's.
+func decode(text []byte) (record.Record, error) {
+	if uptimer.Is(text) {
+		return uptimer.Decode(text)
+	}
+	return kafka.Decode(text)
 }
 
 // serveConsumer tells how a consumer is.

@@ -339,7 +339,9 @@ func (u *uptime) kafka(topic string) {
 		if !strings.Contains(broker[strings.LastIndexByte(broker, ']')+1:], ":") {
 			brokers[i] += ":9092"
 		}
-		brokers[i] = quote(brokers[i])
+		if brokers[i] = quote(brokers[i]); !strings.HasPrefix(brokers[i], "'") && !strings.HasPrefix(brokers[i], `"`) { // else its colon might be that of a key
+			brokers[i] = "'" + brokers[i] + "'"
+		}
 	}
 	settings := []pair{{"brokers", "[" + strings.Join(brokers, ", ") + "]"}, {"topic", quote(u.scalar(topic))}}
 	switch protocol := strings.ToUpper(u.scalar("KAFKA_SECURITY_PROTOCOL")); protocol {

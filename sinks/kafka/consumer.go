@@ -83,8 +83,7 @@ type ConsumerConfig struct {
 	// DefaultSession.
 	Session time.Duration
 
-	// Decode makes a record of a message, or says why it is none. nil means that it is
-	// JSON as a Writer sends it, which has an id and a kind.
+	// Decode makes a record of a message, or says why it is none. nil means Decode.
 	Decode func([]byte) (record.Record, error)
 
 	// Log is told of trouble. nil means nobody.
@@ -151,7 +150,7 @@ func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 		return nil, wrong("dead_letters", "%q is read itself: it must be another topic", cfg.DeadLetters)
 	}
 	if cfg.Decode == nil {
-		cfg.Decode = decode
+		cfg.Decode = Decode
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -585,8 +584,8 @@ func (c *Consumer) Err() error {
 	return errors.Join(c.reading.now(), c.grouping.now(), c.writing.now(), c.burying.now(), c.committing.now())
 }
 
-// decode makes a record of JSON.
-func decode(text []byte) (r record.Record, err error) {
+// Decode makes a record of a message as a Writer sends it: JSON that has an id and a kind.
+func Decode(text []byte) (r record.Record, err error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, err
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
 
 // Mechanisms are the ways to show a password.
@@ -42,6 +44,9 @@ type Config struct {
 
 	// Compression is one of Compressions. "" means "none".
 	Compression string
+
+	// Format is what messages are. What it leaves out is not sent.
+	Format sinks.Format
 
 	// CreateTopic says that a topic that is not there is created, with so many
 	// partitions, and so many copies of each. 0 means what the brokers have for that.

@@ -50,12 +50,13 @@ func (w *Writer) WriteBatch(ctx context.Context, batch []record.Record) error {
 	at := make([]int, 0, len(batch)) // of each in the batch
 	var text []byte
 	for i := range batch {
-		m, err := message(&batch[i], &text)
-		if err != nil {
+		m, err := w.message(&batch[i], &text)
+		switch {
+		case err != nil:
 			rejected.Records = append(rejected.Records, sinks.Rejected{Index: i, Err: err})
-			continue
+		case len(m.Value) > 0:
+			messages, at = append(messages, m), append(at, i)
 		}
-		messages, at = append(messages, m), append(at, i)
 	}
 	errs, err := w.to.send(ctx, w.to.cfg.Topic, messages)
 	if err != nil {
@@ -67,27 +68,9 @@ func (w *Writer) WriteBatch(ctx context.Context, batch []record.Record) error {
 		case !refused(err):
 			return w.to.said.because(err, w.to.cfg.Topic)
 		case len(batch) > 1 && !errors.Is(err, errTooLong): // of others beside it, perhaps
-			return w.singly(ctx, batch)
+			return sinks.Singly(ctx, w, batch)
 		default:
 			rejected.Records = append(rejected.Records, sinks.Rejected{Index: at[i], Err: err})
-		}
-	}
-	if rejected.Records != nil {
-		return &rejected
-	}
-	return nil
-}
-
-// singly sends records one by one.
-func (w *Writer) singly(ctx context.Context, batch []record.Record) error {
-	var rejected sinks.RejectedError
-	for i := range batch {
-		var one *sinks.RejectedError
-		switch err := w.WriteBatch(ctx, batch[i:i+1]); {
-		case errors.As(err, &one):
-			rejected.Records = append(rejected.Records, sinks.Rejected{Index: i, Err: one.Records[0].Err})
-		case err != nil:
-			return err
 		}
 	}
 	if rejected.Records != nil {
@@ -103,9 +86,9 @@ func (w *Writer) Close() error {
 }
 
 // message is what is sent of a record, which is made in a text that can be used again.
-func message(r *record.Record, text *[]byte) (*kgo.Record, error) {
+func (w *Writer) message(r *record.Record, text *[]byte) (*kgo.Record, error) {
 	var err error
-	if *text, err = r.AppendJSON((*text)[:0]); err != nil {
+	if *text, err = w.to.cfg.Format.Append((*text)[:0], r); err != nil {
 		return nil, err
 	}
 	return &kgo.Record{
