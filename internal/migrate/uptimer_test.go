@@ -117,6 +117,7 @@ func TestReadVariables(t *testing.T) {
 		{"\nX=$(a)", "", []string{"f:2: has a command in a value, and nothing is run here: give the value", "f:2: has a ( without quotes", "f:2: has a ) without quotes"}},
 		{"X=$N", "", []string{"f:1: needs the variable N, which the environment does not have"}},
 		{"X=${E:-1}", "", []string{"f:1: has a ${ that is more than a variable: give the value"}},
+		{"X=1234567\n" + strings.Repeat("X=$X$X$X$X$X$X$X$X\n", 6), "", []string{"f:7: has a value of more than 1048576 bytes"}},
 		{"X='a", "", []string{"f:1: a ' is not closed"}},
 	} {
 		set, problems := readVariables("f", []byte(tt.text), environment)

@@ -13,6 +13,9 @@ type assigned struct {
 	at    string // "" where it is the environment's own
 }
 
+// maxValue is how long a value with variables in it may be.
+const maxValue = 1 << 20
+
 // shellName is a variable's.
 var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
 
@@ -130,8 +133,13 @@ func (s *shell) word() (word string, ok bool) {
 			ok = false
 		case c == '$':
 			value, is := s.variable()
-			b.WriteString(value)
-			ok = ok && is
+			if ok && is && b.Len()+len(value) > maxValue { // as of one that doubles from line to line
+				s.report(s.line, "has a value of more than %d bytes", maxValue)
+				is = false
+			}
+			if ok = ok && is; ok {
+				b.WriteString(value)
+			}
 		default:
 			b.WriteByte(s.next())
 		}
