@@ -47,7 +47,7 @@ test: need-supervisord need-compiler need-shells need-servers lint docs-diff tog
 
 .PHONY: test-all
 test-all: ## the same with what takes longer: 200 kills, 20,000 ticks, 500 sequences of faults, longer fuzzing, a real Kafka
-	$(MAKE) test KILLS=200 TICKS=20000 SEQUENCES=500 FUZZTIME=60s TESTTIMEOUT=60m
+	$(MAKE) test KILLS=200 OUTAGE=60s TICKS=20000 SEQUENCES=500 FUZZTIME=60s TESTTIMEOUT=60m
 	$(MAKE) test-kafka
 
 .PHONY: test-kafka
@@ -65,6 +65,7 @@ lint: ## format, vet, staticcheck, tidy
 	cd tools && $(GO) mod tidy -diff
 
 KILLS ?= 10
+OUTAGE ?= 1s
 TICKS ?= 500
 SEQUENCES ?= 12
 # These come first, so that nothing waits for one of them at the end.
@@ -72,7 +73,7 @@ LONGEST := ./internal/e2e ./runner ./internal/conformance ./supervisor/... ./int
 TESTTIMEOUT ?= 10m
 .PHONY: unit
 unit: ## all tests, with the race detector, under each supervisord there is
-	KILLS=$(KILLS) TICKS=$(TICKS) SEQUENCES=$(SEQUENCES) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
+	KILLS=$(KILLS) OUTAGE=$(OUTAGE) TICKS=$(TICKS) SEQUENCES=$(SEQUENCES) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
 		GOSUPERVISORD="$$(tools/go-supervisord "$(CACHE)/go-supervisord")" \
 		PYTHON_SUPERVISOR_CHECKS="$$(tools/python-supervisor-checks "$(CACHE)/supervisor_checks")" \
 		SUPERLANCE="$$(tools/superlance "$(CACHE)/superlance")" \

@@ -216,7 +216,7 @@ func (u *uptime) probe(n int, text, regex string, names map[string]int, tls stri
 		lines = append(lines, comments("  # ", note)...)
 	}
 	lines = append(lines, "  period: "+inSeconds(period), "  timeout: "+inSeconds(timeout), "  http: "+object(settings))
-	if err := u.valid(watched + "probes:\n" + indented("  ", lines)); err != nil {
+	if err := u.valid("probes:\n" + indented("  ", lines)); err != nil {
 		u.problem("PROBE_URLS", "%s is not translated: %v", name, err)
 		u.left = append(u.left, "")
 		u.left = append(u.left, comments("# ", fmt.Sprintf("NOT TRANSLATED: %s: %v", name, err))...)
@@ -230,9 +230,6 @@ func (u *uptime) probe(n int, text, regex string, names map[string]int, tls stri
 
 // login is a URL up to the end of a user and a password.
 var login = regexp.MustCompile(`^((?i:https?)://)[^/?#]*@`)
-
-// watched is what a file needs besides probes to be read.
-const watched = "watch: [{processes: x, checks: [{tcp: {port: 1}}]}]\n"
 
 func inSeconds(seconds int) string { return duration.Short(time.Duration(seconds) * time.Second) }
 
@@ -361,6 +358,10 @@ func (u *uptime) kafka(topic string) {
 		}
 	default:
 		u.problem("KAFKA_SECURITY_PROTOCOL", "%s needs more than Uptimer's settings have: add sasl to the sink yourself", protocol)
+	}
+	if topic == "KAFKA_WRITER_TOPIC" {
+		u.sinks = append(u.sinks, comments("# ", "Without format its records have more to say. supervisor_checks consume reads both; Uptimer's own consumers need it.")...)
+		settings = append(settings, pair{"format", "uptimer"})
 	}
 	u.sinks = append(u.sinks, "- name: kafka", "  kinds: probe_result", "  kafka: "+object(settings))
 }

@@ -71,14 +71,17 @@ func TestUptimer(t *testing.T) {
 // tlsFiles are those of certificates, which are not there.
 var tlsFiles = regexp.MustCompile(`tls: \{ca_file[^}]*\}`)
 
+// anything is a file that has more than comments.
+var anything = regexp.MustCompile(`(?m)^(probes|sinks):`)
+
 func TestUptimersFilesAreValid(t *testing.T) {
 	goldenUptimer(t, func(t *testing.T, a *txtar.Archive, s Source, _ string) {
 		r, err := Uptimer(s, "x")
-		if err != nil || r.File == "" {
+		if err != nil || !anything.MatchString(r.File) {
 			return
 		}
 		text := tlsFiles.ReplaceAllString(r.File, "tls: {}")
-		if file, err := config.Read("file", []byte(watched+text), func(name string) (string, bool) {
+		if file, err := config.Read("file", []byte(text), func(name string) (string, bool) {
 			return "postgres://u:p@h/d", name == "DATABASE_URL" || strings.HasPrefix(name, "SUPERVISOR_CHECKS_SECRET_")
 		}); err != nil {
 			t.Error(err)
@@ -187,7 +190,7 @@ func FuzzUptimer(f *testing.F) {
 		if !strings.Contains(probes, "probes:\n") {
 			return
 		}
-		if _, err := config.Read("y", []byte(watched+probes), func(string) (string, bool) { return "1", true }); err != nil {
+		if _, err := config.Read("y", []byte(probes), func(string) (string, bool) { return "1", true }); err != nil {
 			t.Errorf("%v\n%s", err, r.File)
 		}
 	})
