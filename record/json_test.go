@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 )
 
 // samples are records of all kinds.
@@ -24,7 +24,8 @@ func samples() []record.Record {
 		{Kind: record.Restart, Process: "web:a", PID: 7, NewPID: 8, Check: "http", Action: record.Stopping, Wanted: "stopped", Why: "a trial", Reason: "503", Seconds: 1,
 			Until: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Evidence: &record.Evidence{Parts: map[string]string{"stderr": "x"}, Folder: "/e"}},
 		{Kind: record.Group, Group: "web", Process: "web:a", Check: "http", Action: record.Panicked, Why: "all fail"},
-		{Kind: record.ProbeResult, Probe: "db", Status: "unhealthy", Reason: "refused", Seconds: 3},
+		{Kind: record.Transition, Probe: "db", Status: "unhealthy", Before: "healthy", Reason: "refused"},
+		{Kind: record.ProbeResult, Probe: "site", Status: "unhealthy", Reason: "refused", Seconds: 3, URL: "https://example.com/", StatusCode: 503, Regex: "ok", MatchesRegex: new(bool)},
 		{Kind: record.Listener, Action: record.Dropped, Sink: "x", Dropped: 3, Why: "there was no room"},
 	}
 	for i := range all {
@@ -32,25 +33,6 @@ func samples() []record.Record {
 		all[i].Stamp()
 	}
 	return all
-}
-
-// schema is that of a kind.
-func schema(t *testing.T, kind record.Kind) *jsonschema.Schema {
-	t.Helper()
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(record.Schema(kind)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("schema", document); err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := c.Compile("schema")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return compiled
 }
 
 // TestJSON has records of all kinds fit their schemas, be read as they were written, and
@@ -69,17 +51,15 @@ func TestJSON(t *testing.T) {
 		if diff := cmp.Diff(r, again); diff != "" {
 			t.Errorf("%s is read otherwise (-want +got)\n%s", text, diff)
 		}
-		s := schema(t, r.Kind)
+		if err := recordtest.Valid(r); err != nil {
+			t.Error(err)
+		}
+		s, err := recordtest.Schema(r.Kind)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var document map[string]any
 		json.Unmarshal(text, &document)
-		if err := s.Validate(document); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		for name := range document {
-			if s.Properties[name] == nil {
-				t.Errorf("the schema of a %s does not name %s", r.Kind, name)
-			}
-		}
 		for _, name := range s.Required {
 			value := document[name]
 			delete(document, name)

@@ -23,6 +23,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/checks"
 	"github.com/supervisor-checks/supervisor-checks/listener"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
@@ -90,6 +91,7 @@ func inBubble(t *testing.T, check checkFunc, programs []supervisortest.Program, 
 		if configure != nil {
 			configure(&cfg)
 		}
+		cfg.Sinks = append(cfg.Sinks, recordtest.Sink(t))
 		ctx, stop := context.WithCancelCause(t.Context())
 		b.stop = stop
 		go func() { b.result <- runner.Run(ctx, cfg) }()

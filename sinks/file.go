@@ -112,17 +112,8 @@ func (f *File) WriteBatch(_ context.Context, batch []record.Record) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	var rejected RejectedError
-	f.text = f.text[:0]
-	for i := range batch {
-		text, err := f.cfg.Format.Append(f.text, &batch[i])
-		switch {
-		case err != nil:
-			rejected.Records = append(rejected.Records, Rejected{i, err})
-		case len(text) > len(f.text):
-			f.text = append(text, '\n')
-		}
-	}
+	var rejected *RejectedError
+	f.text, rejected = lines(f.text[:0], f.cfg.Format, batch)
 	n, err := f.file.Write(f.text)
 	if err != nil {
 		if truncateErr := f.file.Truncate(f.bytes); truncateErr != nil && n > 0 {
@@ -131,10 +122,7 @@ func (f *File) WriteBatch(_ context.Context, batch []record.Record) error {
 		return err
 	}
 	f.bytes += int64(n)
-	if rejected.Records != nil {
-		return &rejected
-	}
-	return nil
+	return orRejected(nil, rejected)
 }
 
 // ready has the file be the one at the path, and not too long or too old.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/record"
@@ -39,6 +40,37 @@ func (f Format) Append(b []byte, r *record.Record) ([]byte, error) {
 		return b, err
 	}
 	return text, nil
+}
+
+// Only is a Writer that takes records of some kinds to another, and leaves out others.
+func Only(kinds []record.Kind, to Writer) Writer { return only{to, kinds} }
+
+type only struct {
+	Writer
+	kinds []record.Kind
+}
+
+func (o only) WriteBatch(ctx context.Context, batch []record.Record) error {
+	var wanted []record.Record
+	var at []int // of each in the batch
+	for i, r := range batch {
+		if slices.Contains(o.kinds, r.Kind) {
+			wanted, at = append(wanted, r), append(at, i)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	err := o.Writer.WriteBatch(ctx, wanted)
+	var rejected *RejectedError
+	if errors.As(err, &rejected) {
+		moved := &RejectedError{Records: slices.Clone(rejected.Records)}
+		for i := range moved.Records {
+			moved.Records[i].Index = at[moved.Records[i].Index]
+		}
+		return moved
+	}
+	return err
 }
 
 // Singly writes the records of a batch one by one, for a Writer that is not told which of

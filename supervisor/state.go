@@ -33,6 +33,14 @@ func StateDir(dir string) (string, error) { return chooseDir(dir, "/run/supervis
 // that of StateDir, but for root /var/lib/supervisor-checks where nothing else is said.
 func DataDir(dir string) (string, error) { return chooseDir(dir, "/var/lib/supervisor-checks") }
 
+// DataDirs are the folders that DataDir chooses from, for who only reads there.
+func DataDirs(dir string) []string {
+	if dir != "" {
+		return []string{dir}
+	}
+	return candidates("/var/lib/supervisor-checks")
+}
+
 func chooseDir(dir, ofRoot string) (string, error) {
 	if dir != "" {
 		if err := claim(dir, 0o022); err != nil {
@@ -44,19 +52,8 @@ func chooseDir(dir, ofRoot string) (string, error) {
 		}
 		return dir, nil
 	}
-	var candidates []string
-	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" {
-		candidates = append(candidates, systemd)
-	}
-	uid := strconv.Itoa(os.Geteuid())
-	if uid == "0" {
-		candidates = append(candidates, ofRoot)
-	} else if u, err := user.LookupId(uid); err == nil && u.HomeDir != "" {
-		candidates = append(candidates, filepath.Join(u.HomeDir, ".local/state/supervisor-checks"))
-	}
-	candidates = append(candidates, filepath.Join(os.TempDir(), "supervisor-checks-"+uid))
 	var refused error
-	for _, candidate := range candidates {
+	for _, candidate := range candidates(ofRoot) {
 		err := claim(candidate, 0o022)
 		if err == nil {
 			return candidate, nil
@@ -67,6 +64,22 @@ func chooseDir(dir, ofRoot string) (string, error) {
 		refused = err
 	}
 	return "", fmt.Errorf("no state folder can be used: %w: %s", refused, folderAdvice())
+}
+
+// candidates are the folders to choose from where none is given.
+func candidates(ofRoot string) []string {
+	var all []string
+	if systemd, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); systemd != "" {
+		all = append(all, systemd)
+	}
+	uid := strconv.Itoa(os.Geteuid())
+	if uid == "0" {
+		all = append(all, ofRoot)
+	} else if u, err := user.LookupId(uid); err == nil && u.HomeDir != "" {
+		all = append(all, filepath.Join(u.HomeDir, ".local/state/supervisor-checks"))
+	}
+	all = append(all, filepath.Join(os.TempDir(), "supervisor-checks-"+uid))
+	return all
 }
 
 // folderAdvice is what to do about a folder that is not ours.

@@ -56,13 +56,19 @@ type key struct{ host, supervisord, name string }
 // subject is what is summed up.
 type subject struct {
 	Summary
-	checks map[string]found // by their names
-	last   time.Time        // of which there is a record
-	outage time.Time        // when it became unhealthy; zero when it is not
+	checks map[checker]found
+	last   time.Time // of which there is a record
+	outage time.Time // when it became unhealthy; zero when it is not
 }
 
-// found is the last result of a check.
-type found struct{ status, listener string }
+// checker is who looks.
+type checker struct{ listener, check string }
+
+// found is what it found last.
+type found struct {
+	status string
+	at     time.Time
+}
 
 // Log sums up records, which it is given in their order. The zero value is ready for use.
 type Log struct {
@@ -75,7 +81,7 @@ func (l *Log) Add(r record.Record) {
 	case record.CheckResult, record.ProbeResult, record.Transition:
 		s := l.of(r)
 		s.advance(r.Time)
-		s.checks[r.Check] = found{r.Status, r.Listener}
+		s.checks[checker{r.Listener, r.Check}] = found{r.Status, r.Time}
 		s.becomes(r.Time)
 	case record.Restart:
 		if s := l.of(r); r.Action == record.Running && r.PID != 0 {
@@ -86,7 +92,7 @@ func (l *Log) Add(r record.Record) {
 			return
 		}
 		for k, s := range l.subjects {
-			if k.host == r.Host && k.supervisord == r.Supervisord || s.Probe && k.host == r.Host {
+			if k.host == r.Host && (k.supervisord == r.Supervisord || s.Probe || r.Supervisord == "") { // which is not known when it begins
 				s.forget(r)
 			}
 		}
@@ -100,7 +106,7 @@ func (l *Log) of(r record.Record) *subject {
 		if l.subjects == nil {
 			l.subjects = make(map[key]*subject)
 		}
-		s = &subject{Summary: Summary{Host: r.Host, Supervisord: r.Supervisord, Name: r.About(), Probe: r.Probe != ""}, checks: make(map[string]found)}
+		s = &subject{Summary: Summary{Host: r.Host, Supervisord: r.Supervisord, Name: r.About(), Probe: r.Probe != ""}, checks: make(map[checker]found)}
 		l.subjects[k] = s
 	}
 	return s
@@ -129,6 +135,7 @@ func (s *subject) advance(to time.Time) {
 // becomes notes what it is now.
 func (s *subject) becomes(at time.Time) {
 	now := "healthy"
+	maps.DeleteFunc(s.checks, func(_ checker, f found) bool { return at.Sub(f.at) > Longest }) // nobody looks any more
 	for _, f := range s.checks {
 		if f.status == "unhealthy" || f.status == "unknown" && now == "healthy" {
 			now = f.status
@@ -157,7 +164,7 @@ func (s *subject) forget(r record.Record) {
 	if r.Action == record.Ended {
 		s.advance(r.Time)
 	}
-	maps.DeleteFunc(s.checks, func(_ string, f found) bool { return f.listener == r.Listener })
+	maps.DeleteFunc(s.checks, func(c checker, _ found) bool { return c.listener == r.Listener })
 	if len(s.checks) > 0 && len(s.checks) < before {
 		s.becomes(r.Time)
 	}
@@ -168,7 +175,11 @@ func (s *subject) forget(r record.Record) {
 func (l *Log) Summaries(until time.Time) []Summary {
 	var all []Summary
 	for _, s := range l.subjects {
+		last := s.last
 		s.advance(until)
+		if until.Sub(last) > Longest && s.Status != "" {
+			s.Status, s.Since = "unknown", last // perhaps it does not run
+		}
 		if s.Status != "" || s.Restarts > 0 {
 			all = append(all, s.Summary)
 		}

@@ -15,8 +15,11 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func at(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 
 func result(seconds int, check, status string) record.Record {
-	return record.Record{Kind: record.CheckResult, Time: at(seconds), Process: "web:a", Check: check, Status: status, Listener: "lis"}
+	return record.Record{Kind: record.CheckResult, Time: at(seconds), Process: "web:a", Supervisord: supervisord, Check: check, Status: status, Listener: "lis"}
 }
+
+// supervisord is not in what a listener says when it begins.
+const supervisord = "supervisor"
 
 func listener(seconds int, action string) record.Record {
 	return record.Record{Kind: record.Listener, Time: at(seconds), Action: action, Listener: "lis"}
@@ -29,8 +32,8 @@ func ofOther(r record.Record) record.Record {
 
 func Test(t *testing.T) {
 	const second = time.Second
-	restart := record.Record{Kind: record.Restart, Process: "web:a", Action: record.Running, PID: 7, NewPID: 8}
-	revived := record.Record{Kind: record.Restart, Process: "web:a", Action: record.Running, NewPID: 8}
+	restart := record.Record{Kind: record.Restart, Supervisord: supervisord, Process: "web:a", Action: record.Running, PID: 7, NewPID: 8}
+	revived := record.Record{Kind: record.Restart, Supervisord: supervisord, Process: "web:a", Action: record.Running, NewPID: 8}
 	for name, tt := range map[string]struct {
 		records []record.Record
 		until   int
@@ -58,7 +61,7 @@ func Test(t *testing.T) {
 		},
 		"nobody has looked for long": {
 			[]record.Record{result(0, "tcp", "healthy"), result(7200, "tcp", "healthy")}, 14400,
-			availability.Summary{Status: "healthy", Since: at(0), Healthy: 20 * time.Minute},
+			availability.Summary{Status: "unknown", Since: at(7200), Healthy: 20 * time.Minute},
 		},
 		"the listener was away": {
 			[]record.Record{result(0, "tcp", "healthy"), listener(10, record.Ended), listener(70, record.Started), result(80, "tcp", "healthy")}, 90,
@@ -67,6 +70,14 @@ func Test(t *testing.T) {
 		"the listener was killed": {
 			[]record.Record{result(0, "tcp", "healthy"), result(10, "tcp", "healthy"), listener(70, record.Started), result(80, "tcp", "healthy")}, 90,
 			availability.Summary{Status: "healthy", Since: at(0), Healthy: 20 * second},
+		},
+		"a check that nobody makes any more": {
+			[]record.Record{result(0, "http", "unhealthy"), result(0, "tcp", "healthy"), result(500, "tcp", "healthy"), result(700, "tcp", "healthy")}, 800,
+			availability.Summary{Status: "healthy", Since: at(700), Healthy: 100 * second, Unhealthy: 700 * second, Outages: 1, Recovered: 1, Recovery: 700 * second, LongestRecovery: 700 * second},
+		},
+		"two listeners with checks of one name": {
+			[]record.Record{result(0, "tcp", "unhealthy"), ofOther(result(5, "tcp", "healthy")), result(10, "tcp", "unhealthy")}, 15,
+			availability.Summary{Status: "unhealthy", Since: at(0), Unhealthy: 15 * second, Outages: 1},
 		},
 		"one of two listeners ends, whose check failed": {
 			[]record.Record{result(0, "tcp", "unhealthy"), ofOther(result(0, "http", "healthy")), listener(10, record.Ended)}, 30,
@@ -83,7 +94,7 @@ func Test(t *testing.T) {
 			for _, r := range tt.records {
 				l.Add(r)
 			}
-			tt.want.Name = "web:a"
+			tt.want.Name, tt.want.Supervisord = "web:a", supervisord
 			if diff := cmp.Diff([]availability.Summary{tt.want}, l.Summaries(at(tt.until))); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -533,8 +533,9 @@ watch:
 
 // TestExamples reads the files of the examples.
 func TestExamples(t *testing.T) {
-	paths, err := filepath.Glob("../../examples/*/checks.yaml")
-	if err != nil || len(paths) < 2 {
+	paths, err := filepath.Glob("../../examples/*/*.yaml")
+	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == "compose.yaml" })
+	if err != nil || len(paths) < 5 {
 		t.Fatalf("%q, error %v", paths, err)
 	}
 	for _, path := range paths {

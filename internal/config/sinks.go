@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -121,7 +122,7 @@ func (f RecordFormat) format() sinks.Format {
 
 // SinkFile is a file of JSON lines.
 type SinkFile struct {
-	Path     string       `key:"path" need:"true" doc:"Where it is. As long as it cannot be opened records wait."`
+	Path     string       `key:"path" need:"true" doc:"Where it is, or /dev/stderr. As long as it cannot be opened records wait."`
 	Format   RecordFormat `key:"format" doc:"records, as docs/schema has them; or uptimer for what probes of URLs find, and nothing else, as the events of Uptimer 0.2. records where it is not given."`
 	MaxBytes *Size        `key:"max_bytes" doc:"How long it may grow before it is renamed to PATH.1. 100MiB where it is not given."`
 	MaxAge   *Positive    `key:"max_age" doc:"How old it may grow before that: 1d. There is no limit where it is not given."`
@@ -129,15 +130,26 @@ type SinkFile struct {
 }
 
 func (f *SinkFile) check(report func(key, format string, args ...any)) {
-	if strings.HasPrefix(f.Path, "/dev/std") || strings.HasPrefix(f.Path, "/dev/fd/") || strings.HasPrefix(f.Path, "/proc/self/fd/") {
-		report("path", "%s is no file: standard output belongs to supervisord, and standard error is the log", f.Path)
+	switch {
+	case f.Path == standardError:
+		if f.MaxBytes != nil || f.MaxAge != nil || f.Keep != nil {
+			report("path", "%s has no length or age: leave max_bytes, max_age and keep out", f.Path)
+		}
+	case strings.HasPrefix(f.Path, "/dev/std") || strings.HasPrefix(f.Path, "/dev/fd/") || strings.HasPrefix(f.Path, "/proc/self/fd/"):
+		report("path", "%s is no file: standard output belongs to supervisord; %s is for standard error, where the log is, too", f.Path, standardError)
 	}
 	if f.MaxBytes != nil && f.MaxBytes.Bytes == 0 {
 		report("max_bytes", "is not a number of bytes, such as 100MiB")
 	}
 }
 
+// standardError is the path that stands for it.
+const standardError = "/dev/stderr"
+
 func (f *SinkFile) write() (sinks.Writer, error) {
+	if f.Path == standardError {
+		return sinks.NewStream(os.Stderr, f.Format.format()), nil
+	}
 	cfg := sinks.FileConfig{Path: f.Path, MaxAge: time.Duration(orZero(f.MaxAge)), Keep: int(orZero(f.Keep)), Format: f.Format.format()}
 	if f.MaxBytes != nil {
 		cfg.MaxBytes = int64(f.MaxBytes.Bytes)

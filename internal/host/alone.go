@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -72,14 +73,18 @@ func (f *fromFile) takeShard(file *config.File) error {
 func (f *fromFile) alone(c *cobra.Command, file *config.File, cfg runner.Config) (err error) {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := addSinks(file, &cfg); err != nil {
+	if err := addSinks(file, &cfg, f.shard); err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
 	queues := cfg.Sinks
 	defer func() {
-		for _, s := range queues {
-			err = errors.Join(err, s.(*sinks.Queue).Close())
+		errs := make([]error, len(queues))
+		var closing sync.WaitGroup
+		for i, s := range queues {
+			closing.Go(func() { errs[i] = s.(*sinks.Queue).Close() })
 		}
+		closing.Wait()
+		err = errors.Join(append(errs, err)...)
 	}()
 	host, _ := os.Hostname()
 	tell := func(action, why string) {

@@ -19,6 +19,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/record/uptimer"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
 
@@ -99,6 +100,9 @@ func (f *consuming) run(c *cobra.Command) error {
 		return fileError{fmt.Errorf("%s: sink %s: %w", f.config, to.Name, err)}
 	}
 	defer cfg.To.Close()
+	if to.Kinds != nil {
+		cfg.To = sinks.Only(to.Kinds, cfg.To)
+	}
 	consumer, err := kafka.NewConsumer(cfg)
 	if err != nil {
 		return usageError{err}

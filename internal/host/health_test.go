@@ -78,7 +78,7 @@ func TestSinksWithoutFolder(t *testing.T) {
 	}
 	var log strings.Builder
 	cfg := runner.Config{StateDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	if err := addSinks(file, &cfg); err != nil || len(cfg.Sinks) != 1 {
+	if err := addSinks(file, &cfg, ""); err != nil || len(cfg.Sinks) != 1 {
 		t.Fatalf("%d sinks, error %v", len(cfg.Sinks), err)
 	}
 	defer cfg.Sinks[0].(*sinks.Queue).Close()

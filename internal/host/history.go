@@ -36,7 +36,7 @@ type source struct{ config, sink string }
 func (s *source) options(c *cobra.Command, option, does string) {
 	f := c.Flags()
 	f.StringVar(&s.config, "config", defaultConfig, "the `FILE` of the listener")
-	f.StringVar(&s.sink, option, "", "`SINK` "+does+": the name of one of that file, or its kind where there is one of that; a file of SQLite; or postgres://USER@HOST/DB")
+	f.StringVar(&s.sink, option, "", "`SINK` "+does+": the name of one of that file, or its kind where there is one of that; a file of SQLite, as ./history.db; or postgres://USER@HOST/DB")
 	c.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
 }
 
@@ -46,15 +46,15 @@ func (s *source) find(byDefault func(*config.File) (*config.Sink, error)) (*conf
 	if name != s.sink && (name == "postgres" || name == "postgresql") {
 		return &config.Sink{Name: "at the URL", SinkKind: config.SinkKind{Postgres: &config.SinkPostgres{DSN: s.sink}}}, nil
 	}
-	if _, err := os.Stat(s.sink); s.sink != "" && (err == nil || strings.Contains(s.sink, "/")) {
+	if strings.Contains(s.sink, "/") {
 		return &config.Sink{Name: s.sink, SinkKind: config.SinkKind{SQLite: &config.SinkSQLite{Path: s.sink}}}, nil
 	}
 	file := new(config.File)
 	text, err := os.ReadFile(s.config)
 	switch {
 	case err == nil:
-		if file, err = config.Read(s.config, text, os.LookupEnv); err != nil {
-			return nil, fileError{err}
+		if file, err = config.Read(s.config, text, os.LookupEnv); err != nil { // the listener may have more in its environment
+			return nil, fileError{fmt.Errorf("%w\nWithout that file: --from /var/lib/supervisor-checks/history.db, or postgres://USER@HOST/DB", err)}
 		}
 	case s.config == defaultConfig && errors.Is(err, fs.ErrNotExist) && s.sink == "": // then all is as it is by default
 	default:
@@ -126,6 +126,9 @@ var formats = []string{"table", "json", "yaml", "csv"}
 
 // filter says which records are asked for, those of kinds where nothing else is said.
 func (h *past) filter(now time.Time, kinds []record.Kind) (f sinks.Filter, err error) {
+	if h.listener != "" {
+		return f, usageError{errors.New("--listener is not for records that were kept")}
+	}
 	if err := setting.OneOf(h.output, formats...); err != nil {
 		return f, usageError{fmt.Errorf("--output: %w", err)}
 	}
@@ -188,7 +191,7 @@ func (h *past) find(ctx context.Context, filter sinks.Filter, do func(record.Rec
 	reader, err := sink.Open(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && sink.Name == "history":
-		return "", nothingError{fmt.Errorf("there is no history at %s: a listener of supervisor_checks run begins one, unless its file says history: off. Is this its user, and the --config or --state-dir that it has?", sink.SQLite.Path)}
+		return "", nothingError{fmt.Errorf("there is no history at %s: a listener of supervisor_checks run begins one, unless its file says history: off. Is this its user, and the --config, --state-dir or $STATE_DIRECTORY that it has? --from names the file itself", sink.SQLite.Path)}
 	case err != nil:
 		return "", err
 	}
@@ -208,11 +211,14 @@ func (h *past) history(file *config.File) (*config.Sink, error) {
 	if file.History.Off() {
 		return nil, usageError{fmt.Errorf("%s says history: off: name one of its sinks with --from", h.config)}
 	}
-	folder, err := supervisor.DataDir(cmp.Or(h.stateDir, file.StateDir))
-	if err != nil {
-		return nil, err
+	var path string
+	for _, folder := range supervisor.DataDirs(cmp.Or(h.stateDir, file.StateDir)) {
+		path = historyIn(folder)
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
 	}
-	s := file.History.Sink(historyIn(folder))
+	s := file.History.Sink(path)
 	return &s, nil
 }
 

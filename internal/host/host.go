@@ -145,7 +145,7 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	f := root.PersistentFlags()
-	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
+	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, and /var/lib/supervisor-checks for its records; ~/.local/state/supervisor-checks for others)")
 	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
 	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, nagios (explain and once), or csv (history and summary)")
 	f.BoolP("help", "h", false, "print the help of a command and exit")

@@ -125,10 +125,13 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 		cfg.Log = log.With("listener", cfg.Name)
 	}
 	if len(file.Watch) == 0 {
+		if f.standalone != defaultEvery || len(args) > 0 {
+			return usageError{fmt.Errorf("--standalone: %v is for processes, of which %s watches none: probes have a period of their own", every, f.config)}
+		}
 		return f.alone(c, file, cfg)
 	}
 	cfg.Every = every
-	if err := addSinks(file, &cfg); err != nil {
+	if err := addSinks(file, &cfg, ""); err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
 	around, err := surround(file, &cfg, cfg.Log)

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 	"os"
@@ -18,8 +19,9 @@ import (
 )
 
 // addSinks adds the sinks of a file to cfg, the history among them, which the runner
-// closes. What waits for them is in a folder of this listener's for each of them.
-func addSinks(file *config.File, cfg *runner.Config) error {
+// closes. What waits for them is in a folder of this listener's for each of them; instance
+// tells it from others with one file and without a supervisord.
+func addSinks(file *config.File, cfg *runner.Config, instance string) error {
 	all := file.Sinks
 	if cfg.DryRun || len(all) == 0 && file.History.Off() { // of which nothing has come
 		return nil
@@ -31,7 +33,8 @@ func addSinks(file *config.File, cfg *runner.Config) error {
 	if !file.History.Off() {
 		all = append(all[:len(all):len(all)], file.History.Sink(historyIn(data)))
 	}
-	folder := filepath.Join(data, "sinks", url.PathEscape(owner(cfg.Name)))
+	sum := sha256.Sum256([]byte(cmp.Or(cfg.Server.URL, os.Getenv("SUPERVISOR_SERVER_URL")) + " " + instance)) // of two supervisords the listeners may have one name
+	folder := filepath.Join(data, "sinks", fmt.Sprintf("%s-%x", url.PathEscape(owner(cfg.Name)), sum[:4]))
 	for _, s := range all {
 		q, err := s.Build(filepath.Join(folder, s.Name), cfg.Log)
 		if err != nil { // which is no reason to check nothing

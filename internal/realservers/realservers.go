@@ -285,7 +285,7 @@ func MariaDB(t testing.TB, password string, tls *Certificates) *Server {
 	path := find(t, "mariadbd", "mariadb-server", "/usr/sbin/mariadbd")
 	dir, credential := folder(t, "mysql")
 	data := filepath.Join(dir, "data")
-	install := exec.Command(find(t, "mariadb-install-db", "mariadb-server"), "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	install := exec.Command(find(t, "mariadb-install-db", "mariadb-server"), "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--auth-root-authentication-method=normal", "--skip-test-db")
 	install.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v\n%s", err, out)
@@ -293,7 +293,7 @@ func MariaDB(t testing.TB, password string, tls *Certificates) *Server {
 	start := filepath.Join(dir, "init.sql")
 	write(t, start, "CREATE USER 'probe'@'%' IDENTIFIED BY '"+password+"';\n", credential)
 	return run(t, dir, credential, func(port string) *exec.Cmd {
-		args := []string{"--no-defaults", "--datadir=" + data, "--socket=" + filepath.Join(dir, "s"), "--bind-address=127.0.0.1", "--port=" + port, "--init-file=" + start, "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"}
+		args := []string{"--no-defaults", "--datadir=" + data, "--tmpdir=" + dir, "--socket=" + filepath.Join(dir, "s"), "--bind-address=127.0.0.1", "--port=" + port, "--init-file=" + start, "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"}
 		if tls != nil {
 			args = append(args, "--ssl-cert="+tls.Cert, "--ssl-key="+tls.Key, "--ssl-ca="+tls.CA)
 		}

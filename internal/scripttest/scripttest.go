@@ -25,6 +25,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
 )
@@ -49,6 +51,7 @@ func Run(t *testing.T, folder string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       scriptCommand(exits, "CODE PROGRAM [ARG...]", 2, -1),
 			"jsonlines":   scriptCommand(jsonLines, "FILE", 1, 1),
+			"records":     scriptCommand(records, "FILE", 1, 1),
 			"table":       scriptCommand(table, "", 0, 0),
 			"plain":       scriptCommand(plain, "", 0, 0),
 			"report":      scriptCommand(report, "", 0, 0),
@@ -137,6 +140,28 @@ func jsonLines(_ *world, ts *testscript.TestScript, args []string) error {
 		if err := json.Unmarshal([]byte(line), &map[string]any{}); err != nil {
 			return fmt.Errorf("%q: %w", line, err)
 		}
+	}
+	return nil
+}
+
+// records requires a file of records, one in a line or all in an array, that are what their
+// schemas say.
+func records(_ *world, ts *testscript.TestScript, args []string) error {
+	var all []record.Record
+	text := ts.ReadFile(args[0])
+	if !strings.HasPrefix(text, "[") {
+		text = "[" + strings.Join(strings.Split(strings.TrimSpace(text), "\n"), ",") + "]"
+	}
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if err := recordtest.Valid(r); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return errors.New("there is none")
 	}
 	return nil
 }

@@ -225,7 +225,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 func (c *Consumer) polled(fetches kgo.Fetches) {
 	fetches.EachError(func(topic string, _ int32, err error) {
 		var broker *kerr.Error
-		if errors.As(err, &broker) { // others are about connections, of which look tells
+		var lost *kgo.ErrDataLoss
+		switch {
+		case errors.As(err, &lost):
+			c.cfg.Log.Error(fmt.Sprintf("messages of %s were deleted before they were read: %v", topic, lost))
+		case errors.As(err, &broker): // others are about connections, of which look tells
 			c.grouping.happens(c.said.because(err, topic))
 		}
 	})
@@ -371,8 +375,7 @@ func (c *Consumer) bury(ctx context.Context, letters []*kgo.Record) error {
 				}
 			}
 			return nil
-		case refused(err) && letters[i].Value != nil:
-			cut(letters[i])
+		case refused(err) && cut(letters[i]):
 			return c.bury(ctx, letters)
 		default:
 			return c.dead.said.because(err, c.cfg.DeadLetters)
@@ -392,11 +395,20 @@ func letter(m *kgo.Record, why error) *kgo.Record {
 		kgo.RecordHeader{Key: OffsetHeader, Value: strconv.AppendInt(nil, m.Offset, 10)})}
 }
 
-// cut leaves out what is too long.
-func cut(letter *kgo.Record) {
+// cut leaves out what may be too long: all but what we say of it. It reports false where
+// that is done already.
+func cut(letter *kgo.Record) bool {
+	own := letter.Headers[len(letter.Headers)-ownHeaders:]
+	if own[ownHeaders-1].Key == CutHeader {
+		return false
+	}
 	letter.Key, letter.Value = nil, nil
-	letter.Headers = append(letter.Headers, kgo.RecordHeader{Key: CutHeader, Value: []byte("true")})
+	letter.Headers = append(slices.Clone(own), kgo.RecordHeader{Key: CutHeader, Value: []byte("true")})
+	return true
 }
+
+// ownHeaders is how many there are of ours at the end of those of a letter.
+const ownHeaders = 4
 
 // commit says that records are where they belong.
 func (c *Consumer) commit(ctx context.Context, client *kgo.Client, records []*kgo.Record) {
@@ -559,6 +571,9 @@ func (c *Consumer) measure(ctx context.Context, admin *kadm.Client) (topic strin
 			p.committed = start.Offset
 		}
 		if there, is := committed.Lookup(at.topic, at.partition); is && there.Err == nil {
+			if gone := p.committed - there.At; gone > 0 && there.At >= 0 {
+				c.cfg.Log.Error(fmt.Sprintf("%d messages of partition %d of %s were deleted before they were read: the topic keeps them for too short a time", gone, at.partition, at.topic))
+			}
 			p.committed = max(p.committed, there.At)
 		}
 	}

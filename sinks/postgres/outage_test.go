@@ -134,7 +134,10 @@ func TestFullDisk(t *testing.T) {
 	for _, r := range batch {
 		q.Write(t.Context(), r)
 	}
-	for deadline := time.Now().Add(10 * time.Second); q.Stats().Spooled == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); q.Stats().Spooled == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing waits on disk")
+		}
 	}
 	grow(256 << 20)
 	drain(t, q)
@@ -155,7 +158,7 @@ func lost(d *database) {
 	defer cancel()
 	begun := time.Now()
 	err := sink.WriteBatch(ctx, all)
-	if took := time.Since(begun); err == nil || took > 2*time.Second {
+	if took := time.Since(begun); err == nil || took > 10*time.Second {
 		d.Errorf("error %v after %v", err, took)
 	}
 	front.Find()

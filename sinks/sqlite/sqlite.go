@@ -49,7 +49,8 @@ type Config struct {
 // that they are given again is there once.
 type DB struct {
 	cfg    Config
-	db     *sql.DB // nil until it is needed
+	db     *sql.DB     // nil until it is needed
+	file   os.FileInfo // which it is of
 	pruned time.Time
 	since  int // how many records were written since then
 }
@@ -59,6 +60,7 @@ const (
 	pruneTime    = 10 * time.Minute
 	pruneRecords = 10_000
 	pruneAtOnce  = 500
+	pruneLimit   = 2 * time.Second
 )
 
 // busyTime is how long another program may write.
@@ -110,7 +112,10 @@ func dsn(path string, options ...string) string {
 // open opens the file, and makes it where it is missing.
 func (d *DB) open(ctx context.Context) error {
 	if d.db != nil {
-		return nil
+		if there, err := os.Stat(d.cfg.Path); err == nil && os.SameFile(there, d.file) {
+			return nil
+		}
+		d.Close() // somebody has removed it, or put it aside
 	}
 	if err := os.MkdirAll(filepath.Dir(d.cfg.Path), 0o700); err != nil {
 		return err
@@ -122,7 +127,11 @@ func (d *DB) open(ctx context.Context) error {
 		}
 		return err
 	}
+	d.file, err = f.Stat()
 	f.Close()
+	if err != nil {
+		return err
+	}
 	db, err := sql.Open("sqlite", dsn(d.cfg.Path, "_auto_vacuum", "INCREMENTAL", "_journal_mode", "WAL", "_synchronous", "NORMAL", "_txlock", "immediate"))
 	if err != nil {
 		return err
@@ -220,9 +229,9 @@ func (d *DB) write(ctx context.Context, batch []record.Record) (rejected []sinks
 		return nil, err
 	}
 	if d.since += len(batch); d.since >= pruneRecords || d.cfg.Now().Sub(d.pruned).Abs() >= pruneTime {
-		err = d.prune(ctx)
+		d.prune(ctx) // the batch is there, whatever comes of this: with the next one it is tried again
 	}
-	return rejected, err
+	return rejected, nil
 }
 
 // idOf returns the 16 bytes of an id.
@@ -234,8 +243,11 @@ func idOf(r *record.Record) ([]byte, error) {
 	return id, nil
 }
 
-// prune deletes what is too old, and what there is too much of.
+// prune deletes what is too old, and what there is too much of, as far as that goes in
+// pruneLimit.
 func (d *DB) prune(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pruneLimit)
+	defer cancel()
 	remove := func(where string, args ...any) (int64, error) {
 		done, err := d.db.ExecContext(ctx, "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE "+where+" LIMIT ?)", append(args, pruneAtOnce)...)
 		if err != nil {
@@ -252,22 +264,29 @@ func (d *DB) prune(ctx context.Context) error {
 			}
 		}
 	}
-	for _, which := range []string{"kind IN ('check_result', 'probe_result')", "true"} {
-		for {
-			used, err := d.used(ctx)
-			if err != nil {
+	for {
+		used, err := d.used(ctx)
+		if err != nil {
+			return err
+		}
+		if used <= d.cfg.MaxBytes {
+			break
+		}
+		deleted := int64(0)
+		for _, kinds := range dispensable {
+			if deleted > 0 {
+				break
+			}
+			var oldest sql.NullString
+			if err := d.db.QueryRowContext(ctx, "SELECT kind, min(time) FROM (SELECT kind, min(time) AS time FROM records WHERE kind IN "+kinds+" GROUP BY kind)").Scan(&oldest, new(sql.NullInt64)); err != nil {
 				return err
 			}
-			if used <= d.cfg.MaxBytes {
-				break
-			}
-			deleted, err := remove(which + " ORDER BY time")
-			if err != nil {
+			if deleted, err = remove("kind = ? ORDER BY time", oldest.String); err != nil {
 				return fmt.Errorf("delete the oldest: %w", err)
 			}
-			if deleted == 0 {
-				break
-			}
+		}
+		if deleted == 0 {
+			break
 		}
 	}
 	if err := d.shrink(ctx); err != nil {
@@ -276,6 +295,9 @@ func (d *DB) prune(ctx context.Context) error {
 	d.pruned, d.since = d.cfg.Now(), 0
 	return nil
 }
+
+// dispensable are the kinds that go first, and those after them.
+var dispensable = []string{"('check_result', 'probe_result')", "('transition', 'restart', 'group', 'listener')"}
 
 // used is how many bytes of the file are in use.
 func (d *DB) used(ctx context.Context) (int64, error) {

@@ -216,6 +216,20 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// TestRemoved has somebody remove the file: another is begun.
+func TestRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	d := newDB(t, sqlite.Config{Path: path})
+	put(t, d, stamped(record.Record{Kind: record.Restart, Process: "before"}, noon))
+	for _, part := range []string{"", "-wal", "-shm"} {
+		os.Remove(path + part)
+	}
+	put(t, d, stamped(record.Record{Kind: record.Restart, Process: "after"}, noon))
+	if got := names(found(t, path, sinks.Filter{})); got != "after@0" {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestSeveralWriters write at once, and none loses or doubles a record.
 func TestSeveralWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
