@@ -114,7 +114,7 @@ var libraries = map[string][]string{
 	"github.com/google/go-cmp":                 nil,
 	"github.com/goccy/go-yaml":                 {"internal/config", "internal/show"}, // which reads what it has written, in its tests
 	"github.com/go-sql-driver/mysql":           {"probes/mysql"},
-	"github.com/jackc/pgx/v5":                  {"internal/bench", "probes/postgres", "sinks/postgres", "internal/e2e"},
+	"github.com/jackc/pgx/v5":                  {"internal/bench", "probes/postgres", "sinks/postgres", "internal/host"},
 	"github.com/kballard/go-shellquote":        {"internal/command"},
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
@@ -133,7 +133,7 @@ var libraries = map[string][]string{
 	"golang.org/x/net":                         {"health", "probes"},
 	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
-	"modernc.org/sqlite":                       {"sinks/sqlite", "internal/e2e"},
+	"modernc.org/sqlite":                       {"sinks/sqlite", "internal/host"},
 	"golang.org/x/text":                        {"internal/show"},
 }
 

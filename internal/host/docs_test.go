@@ -1,4 +1,4 @@
-package e2e
+package host
 
 import (
 	"database/sql"
@@ -21,7 +21,7 @@ import (
 // TestQuestionsOfTheDocs asks what docs/history.md shows in SQL, of both databases.
 func TestQuestionsOfTheDocs(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "docs/history.md"))
+	text, err := os.ReadFile("../../docs/history.md")
 	if err != nil {
 		t.Fatal(err)
 	}
