@@ -51,7 +51,11 @@ func (s *Summary) MeanRecovery() time.Duration {
 	return s.Recovery / time.Duration(s.Recovered)
 }
 
-type key struct{ host, supervisord, name string }
+// key is what subjects of several supervisords may share.
+type key struct {
+	host, name string
+	probe      bool
+}
 
 // subject is what is summed up.
 type subject struct {
@@ -72,7 +76,7 @@ type found struct {
 
 // Log sums up records, which it is given in their order. The zero value is ready for use.
 type Log struct {
-	subjects map[key]*subject
+	subjects map[key][]*subject
 }
 
 // Add takes a record. What is not about how something is, and no restart, it leaves.
@@ -91,25 +95,36 @@ func (l *Log) Add(r record.Record) {
 		if r.Action != record.Started && r.Action != record.Ended {
 			return
 		}
-		for k, s := range l.subjects {
-			if k.host == r.Host && (k.supervisord == r.Supervisord || s.Probe || r.Supervisord == "") { // which is not known when it begins
-				s.forget(r)
+		for k, all := range l.subjects {
+			for _, s := range all {
+				if k.host == r.Host && (k.probe || s.isOf(r.Supervisord)) {
+					s.forget(r)
+				}
 			}
 		}
 	}
 }
 
 func (l *Log) of(r record.Record) *subject {
-	k := key{r.Host, r.Supervisord, r.About()}
-	s := l.subjects[k]
-	if s == nil {
-		if l.subjects == nil {
-			l.subjects = make(map[key]*subject)
+	k := key{r.Host, r.About(), r.Probe != ""}
+	for _, s := range l.subjects[k] {
+		if s.isOf(r.Supervisord) {
+			s.Supervisord = cmp.Or(s.Supervisord, r.Supervisord)
+			return s
 		}
-		s = &subject{Summary: Summary{Host: r.Host, Supervisord: r.Supervisord, Name: r.About(), Probe: r.Probe != ""}, checks: make(map[checker]found)}
-		l.subjects[k] = s
 	}
+	if l.subjects == nil {
+		l.subjects = make(map[key][]*subject)
+	}
+	s := &subject{Summary: Summary{Host: r.Host, Supervisord: r.Supervisord, Name: k.name, Probe: k.probe}, checks: make(map[checker]found)}
+	l.subjects[k] = append(l.subjects[k], s)
 	return s
+}
+
+// isOf tells whether it belongs to a supervisord, which a listener does not know in its first
+// moments.
+func (s *subject) isOf(supervisord string) bool {
+	return s.Supervisord == supervisord || s.Supervisord == "" || supervisord == ""
 }
 
 // advance counts the time since the last record.
@@ -174,7 +189,7 @@ func (s *subject) forget(r record.Record) {
 // their names.
 func (l *Log) Summaries(until time.Time) []Summary {
 	var all []Summary
-	for _, s := range l.subjects {
+	for _, s := range slices.Concat(slices.Collect(maps.Values(l.subjects))...) {
 		last := s.last
 		s.advance(until)
 		if until.Sub(last) > Longest && s.Status != "" {

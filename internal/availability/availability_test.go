@@ -107,7 +107,8 @@ func TestEachHasItsOwn(t *testing.T) {
 	for _, r := range []record.Record{
 		{Kind: record.ProbeResult, Probe: "a", Status: "healthy"},
 		{Kind: record.CheckResult, Process: "b", Host: "h2", Status: "healthy"},
-		{Kind: record.CheckResult, Process: "b", Host: "h1", Status: "unhealthy"},
+		{Kind: record.CheckResult, Process: "b", Host: "h1", Status: "healthy"}, // of the one that is known next
+		{Kind: record.CheckResult, Process: "b", Host: "h1", Supervisord: "r", Status: "unhealthy"},
 		{Kind: record.CheckResult, Process: "b", Host: "h1", Supervisord: "s", Status: "unknown"},
 		{Kind: record.Group, Group: "g"},
 	} {
@@ -117,7 +118,7 @@ func TestEachHasItsOwn(t *testing.T) {
 	for _, s := range l.Summaries(time.Time{}) {
 		got += s.Name + " " + s.Host + s.Supervisord + " " + s.Status + "\n"
 	}
-	if want := "b h1 unhealthy\nb h1s unknown\nb h2 healthy\na  healthy\n"; got != want {
+	if want := "b h1r unhealthy\nb h1s unknown\nb h2 healthy\na  healthy\n"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
