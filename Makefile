@@ -112,9 +112,10 @@ cross: ## build for every other system we support, and vet what only others have
 		[ "$$target" != "$$($(GO) env GOHOSTOS)/$$($(GO) env GOHOSTARCH)" ] || continue; \
 		echo "build for $$target"; \
 		export CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/}; \
-		$(GO) list -export ./... >/dev/null && $(GO) build -o /dev/null ./cmd/supervisor_checks || exit 1; \
+		$(GO) list -export $(UNOPTIMIZED) ./... >/dev/null && $(GO) build $(UNOPTIMIZED) -o /dev/null ./cmd/supervisor_checks || exit 1; \
 	done
-	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) vet ./... # the target of above, so that little is compiled again
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) vet $(UNOPTIMIZED) ./... # a target of above, so that nothing is compiled again
+UNOPTIMIZED := -gcflags='all=-N -l'
 
 # What these commands need of Debian is installed where it is missing and apt-get
 # may be used; else they say what to install.
