@@ -371,7 +371,9 @@ func (q *Queue) next() (batch []record.Record, taken *spool.Entry) {
 			return nil, nil
 		}
 		q.flying = slices.Clone(q.memory[:n])
-		q.memory = append(q.memory[:0], q.memory[n:]...)
+		if q.memory = append(q.memory[:0], q.memory[n:]...); len(q.memory) == 0 {
+			q.memory = nil // it may have been long
+		}
 		return q.flying, nil
 	}
 	entries, err := q.spool.Next(q.cfg.Batch)

@@ -95,7 +95,7 @@ func oneFile(f *figures, programs string) {
 	}
 	p.roundTime()
 	time.Sleep(5 * time.Second) // as long as the shortest tick leaves it idle
-	f.absolute(fmt.Sprintf("idle resident memory of `supervisor_checks run` after %d rounds of %d processes with %d rules", ticks, hostProcesses, hostKinds), p.resident(), "MiB", 36)
+	f.absolute(fmt.Sprintf("idle resident memory of `supervisor_checks run` after %d rounds of %d processes with %d rules", ticks, hostProcesses, hostKinds), p.resident(), "MiB", 44)
 	p.end()
 
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 15 * time.Second}

@@ -132,7 +132,7 @@ func (d *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn(d.cfg.Path, "_auto_vacuum", "INCREMENTAL", "_journal_mode", "WAL", "_synchronous", "NORMAL", "_txlock", "immediate"))
+	db, err := sql.Open("sqlite", dsn(d.cfg.Path, "_auto_vacuum", "INCREMENTAL", "_journal_mode", "WAL", "_synchronous", "NORMAL", "_txlock", "immediate", "_pragma", "cache_size(-512)")) // in KiB
 	if err != nil {
 		return err
 	}
