@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/internal/realservers"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
 
@@ -116,6 +120,74 @@ func TestConsume(t *testing.T) {
 	}
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("it took %v to end", took)
+	}
+}
+
+// TestHostsToPostgreSQL has two hosts send what they record to Kafka, and consume write it to
+// PostgreSQL: each record is there once.
+func TestHostsToPostgreSQL(t *testing.T) {
+	t.Parallel()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "records"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	server := realservers.PostgreSQL(t, "sesame", nil)
+	path := filepath.Join(t.TempDir(), "sinks.yaml")
+	text := fmt.Sprintf("sinks:\n  - {name: bus, kafka: {brokers: [%q], topic: records}}\n  - {name: db, postgres: {dsn: \"postgres://postgres:sesame@%s/postgres?sslmode=disable\"}}\n", broker.ListenAddrs()[0], server.Address)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := config.Read(path, []byte(text), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, host := range []string{"host1", "host2"} {
+		q, err := file.Sinks[0].Build(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			r := record.Record{Kind: record.Kinds[i%len(record.Kinds)], Host: host, Process: fmt.Sprint("web:", i%7), Status: "healthy"}
+			r.Stamp()
+			q.Write(t.Context(), r)
+			want = append(want, r.ID)
+		}
+		defer q.Close()
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var log output
+	program := New().Command
+	program.SetArgs([]string{"consume", "--from", "kafka", "--to", "postgres", "--config", path})
+	program.SetErr(&log)
+	done := make(chan error)
+	go func() { done <- program.ExecuteContext(ctx) }()
+	var got []string
+	for deadline := time.Now().Add(60 * time.Second); len(got) < len(want); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d are there in time\n%s", len(got), len(want), log.String())
+		}
+		got = got[:0]
+		reader, err := file.Sinks[1].Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.Find(t.Context(), sinks.Filter{}, func(r record.Record) error { // which fails until there are tables
+			got = append(got, r.ID)
+			return nil
+		})
+		reader.Close()
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("there are %d records, and %d were sent, others or some twice", len(got), len(want))
 	}
 }
 
