@@ -104,6 +104,19 @@ func (f *fromFile) alone(c *cobra.Command, file *config.File, cfg runner.Config)
 		what += ", those of shard " + f.shard
 	}
 	tell(record.Started, "looks at "+what)
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
+	go func() {
+		for {
+			select {
+			case <-reloads:
+				cfg.Log.Warn(fmt.Sprintf("SIGHUP: probes are read when it begins only: start it anew for what has changed in %s", f.config))
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	around.run(ctx)
 	<-ctx.Done() // also where there are none
 	tell(record.Ended, cmp.Or(context.Cause(ctx), context.Canceled).Error())

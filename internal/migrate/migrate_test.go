@@ -104,27 +104,33 @@ func golden(t *testing.T, do func(t *testing.T, a *txtar.Archive, file string)) 
 	}
 }
 
+// compare holds what was made of an archive against what is in it, or writes that.
+func compare(t *testing.T, a *txtar.Archive, file string, r Result, err error) {
+	t.Helper()
+	problems := strings.Join(r.Problems, "\n") + "\n"
+	if err != nil {
+		problems += fmt.Sprintf("error: %v\n", err)
+	}
+	problems = strings.TrimPrefix(problems, "\n")
+	if *update {
+		a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return f.Name == wantPart || f.Name == problemsPart })
+		a.Files = append(a.Files, txtar.File{Name: wantPart, Data: []byte(r.File)}, txtar.File{Name: problemsPart, Data: []byte(problems)})
+		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := gocmp.Diff(part(a, wantPart), r.File); diff != "" {
+		t.Errorf("the file is not what it was; -update writes it (-want +got)\n%s", diff)
+	}
+	if diff := gocmp.Diff(part(a, problemsPart), problems); diff != "" {
+		t.Errorf("the problems are not what they were; -update writes them (-want +got)\n%s", diff)
+	}
+}
+
 func TestConfigurations(t *testing.T) {
 	golden(t, func(t *testing.T, a *txtar.Archive, file string) {
 		r, err := Run(source(a), "/etc/supervisor-checks.yaml")
-		problems := strings.Join(r.Problems, "\n") + "\n"
-		if err != nil {
-			problems += fmt.Sprintf("error: %v\n", err)
-		}
-		problems = strings.TrimPrefix(problems, "\n")
-		if *update {
-			a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return f.Name == wantPart || f.Name == problemsPart })
-			a.Files = append(a.Files, txtar.File{Name: wantPart, Data: []byte(r.File)}, txtar.File{Name: problemsPart, Data: []byte(problems)})
-			if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if diff := gocmp.Diff(part(a, wantPart), r.File); diff != "" {
-			t.Errorf("the file is not what it was; -update writes it (-want +got)\n%s", diff)
-		}
-		if diff := gocmp.Diff(part(a, problemsPart), problems); diff != "" {
-			t.Errorf("the problems are not what they were; -update writes them (-want +got)\n%s", diff)
-		}
+		compare(t, a, file, r, err)
 	})
 }
 

@@ -2,8 +2,6 @@ package migrate
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -42,24 +40,7 @@ func goldenUptimer(t *testing.T, do func(t *testing.T, a *txtar.Archive, s Sourc
 func TestUptimer(t *testing.T) {
 	goldenUptimer(t, func(t *testing.T, a *txtar.Archive, s Source, file string) {
 		r, err := Uptimer(s, "/etc/supervisor-checks.yaml")
-		problems := strings.Join(r.Problems, "\n") + "\n"
-		if err != nil {
-			problems += fmt.Sprintf("error: %v\n", err)
-		}
-		problems = strings.TrimPrefix(problems, "\n")
-		if *update {
-			a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return f.Name == wantPart || f.Name == problemsPart })
-			a.Files = append(a.Files, txtar.File{Name: wantPart, Data: []byte(r.File)}, txtar.File{Name: problemsPart, Data: []byte(problems)})
-			if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if diff := gocmp.Diff(part(a, wantPart), r.File); diff != "" {
-			t.Errorf("the file is not what it was; -update writes it (-want +got)\n%s", diff)
-		}
-		if diff := gocmp.Diff(part(a, problemsPart), problems); diff != "" {
-			t.Errorf("the problems are not what they were; -update writes them (-want +got)\n%s", diff)
-		}
+		compare(t, a, file, r, err)
 		for _, text := range append(r.Problems, r.File) {
 			if found := secrets.FindString(text); found != "" {
 				t.Errorf("%q is in\n%s", found, text)

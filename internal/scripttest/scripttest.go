@@ -75,6 +75,7 @@ func Run(t *testing.T, folder string) {
 			"hangup":      scriptCommand((*world).hangup, "", 0, 0),
 			"reloads":     scriptCommand((*world).reloads, "COUNT TICKS PATH", 3, 3),
 			"terminate":   scriptCommand((*world).terminate, "", 0, 0),
+			"reload":      scriptCommand((*world).reload, "", 0, 0),
 			"ended":       scriptCommand((*world).ended, "CODE", 1, 1),
 		},
 	})
@@ -585,6 +586,11 @@ func (w *world) reloads(ts *testscript.TestScript, args []string) error {
 func (w *world) terminate(*testscript.TestScript, []string) error {
 	w.told = time.Now()
 	return w.listener.Process.Signal(syscall.SIGTERM)
+}
+
+// reload tells the listener to read its file again.
+func (w *world) reload(*testscript.TestScript, []string) error {
+	return w.listener.Process.Signal(syscall.SIGHUP)
 }
 
 // ended requires that the listener ends within two seconds of being told, with

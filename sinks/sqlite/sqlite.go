@@ -229,7 +229,11 @@ func (d *DB) write(ctx context.Context, batch []record.Record) (rejected []sinks
 		return nil, err
 	}
 	if d.since += len(batch); d.since >= pruneRecords || d.cfg.Now().Sub(d.pruned).Abs() >= pruneTime {
-		d.prune(ctx) // the batch is there, whatever comes of this: with the next one it is tried again
+		// The batch is there, and this is tried again with the next one; unless the file is
+		// damaged: then the batch must be in the next file, too.
+		if err := d.prune(ctx); damaged(err) {
+			return nil, err
+		}
 	}
 	return rejected, nil
 }

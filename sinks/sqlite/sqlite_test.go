@@ -216,16 +216,28 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRemoved has somebody remove the file: another is begun.
+// TestRemoved has somebody remove the file: another is begun. Then another program puts it
+// aside, and begins one: that is the one from there on.
 func TestRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	d := newDB(t, sqlite.Config{Path: path})
-	put(t, d, stamped(record.Record{Kind: record.Restart, Process: "before"}, noon))
+	restart := func(name string) record.Record {
+		return stamped(record.Record{Kind: record.Restart, Process: name}, noon)
+	}
+	put(t, d, restart("before"))
 	for _, part := range []string{"", "-wal", "-shm"} {
 		os.Remove(path + part)
 	}
-	put(t, d, stamped(record.Record{Kind: record.Restart, Process: "after"}, noon))
+	put(t, d, restart("after"))
 	if got := names(found(t, path, sinks.Filter{})); got != "after@0" {
+		t.Errorf("%s", got)
+	}
+	for _, part := range []string{"", "-wal", "-shm"} {
+		os.Rename(path+part, path+".aside"+part)
+	}
+	put(t, newDB(t, sqlite.Config{Path: path}), restart("of another"))
+	put(t, d, restart("again"))
+	if got := names(found(t, path, sinks.Filter{})); got != "of another@0 again@0" {
 		t.Errorf("%s", got)
 	}
 }
