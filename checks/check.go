@@ -35,20 +35,25 @@ type Status int
 
 // The outcomes of a check. Unhealthy is a fact about the process: it refuses,
 // it is too slow, it answers wrongly. Unknown is a fact about the check: it
-// could not look, and nothing follows for the process.
+// could not look, and nothing follows for the process. Skipped is one about where we
+// are: the check is not made here, which says of the process neither that it works nor
+// that it does not.
 const (
 	Unknown Status = iota
 	Healthy
 	Unhealthy
+	Skipped
 )
 
-// String returns "unknown", "healthy" or "unhealthy".
+// String returns "unknown", "healthy", "unhealthy" or "skipped".
 func (s Status) String() string {
 	switch s {
 	case Healthy:
 		return "healthy"
 	case Unhealthy:
 		return "unhealthy"
+	case Skipped:
+		return "skipped"
 	}
 	return "unknown"
 }
@@ -61,6 +66,9 @@ func Fail(err error) Result { return Result{Status: Unhealthy, Err: err} }
 
 // Unsure returns an Unknown result because of err.
 func Unsure(err error) Result { return Result{Status: Unknown, Err: err} }
+
+// Skip returns a Skipped result because of err.
+func Skip(err error) Result { return Result{Status: Skipped, Err: err} }
 
 // ErrUnknown is wrapped by the error of a function given to Func that could not
 // look at the process.

@@ -88,7 +88,8 @@ func (c *composed) StartRound(ctx context.Context, watched []supervisor.Process)
 // so do the keys of the metrics: "http.status_code", and "http_2.status_code" of a
 // second one. It wraps ErrNotYet when all that is not Healthy cannot tell yet, and
 // ErrPending when all cannot or are over their limits: with anything else among it,
-// that is what there is to know. ErrLookAgain it always has of its members.
+// that is what there is to know. ErrLookAgain it always has of its members. Members that
+// are Skipped do not count; where all are, so is the whole.
 func (c *composed) Run(ctx context.Context, p supervisor.Process) Result {
 	return c.run(ctx, p, false)
 }
@@ -100,7 +101,7 @@ func (c *composed) run(ctx context.Context, p supervisor.Process, decided bool) 
 	if c.decides == Healthy {
 		all.Status = Unhealthy
 	}
-	var reasons []error
+	var reasons, skipped []error
 	for i, m := range c.members {
 		var r Result
 		inner, is := m.(*composed) // which names those that it is about itself
@@ -132,10 +133,16 @@ func (c *composed) run(ctx context.Context, p supervisor.Process, decided bool) 
 			continue
 		case r.Status == Unknown:
 			all.Status = Unknown
+		case r.Status == Skipped:
+			skipped = append(skipped, r.Err)
+			continue
 		}
 		if r.Err != nil {
 			reasons = append(reasons, r.Err)
 		}
+	}
+	if len(skipped) == len(c.members) {
+		all.Status, reasons = Skipped, skipped
 	}
 	if reasons != nil {
 		all.Err = together(reasons)

@@ -39,6 +39,7 @@ func TestComposed(t *testing.T) {
 	good := func(name string) checks.Check { return make(name, checks.Pass()) }
 	bad := func(name string) checks.Check { return make(name, checks.Fail(errors.New("refused"))) }
 	unsure := func(name string) checks.Check { return make(name, checks.Unsure(checks.ErrNotYet)) }
+	skipped := func(name string) checks.Check { return make(name, checks.Skip(errors.New("only in develop"))) }
 	for _, tt := range []struct {
 		name   string
 		check  checks.Check
@@ -57,6 +58,9 @@ func TestComposed(t *testing.T) {
 		{"any with one unknown before one that passes", checks.Any(unsure("a"), good("b")), "a or b", checks.Healthy, "", []string{"a", "b"}},
 		{"one within the other", checks.All(good("a"), checks.Any(bad("b"), bad("c"))), "a and (b or c)", checks.Unhealthy, "b: refused; c: refused", []string{"a", "b", "c"}},
 		{"two of a name", checks.Any(bad("a"), bad("a")), "a or a", checks.Unhealthy, "a: refused; a 2: refused", []string{"a", "a"}},
+		{"all with one skipped", checks.All(skipped("a"), good("b")), "a and b", checks.Healthy, "", []string{"a", "b"}},
+		{"any with one skipped", checks.Any(skipped("a"), bad("b")), "a or b", checks.Unhealthy, "b: refused", []string{"a", "b"}},
+		{"all skipped", checks.All(skipped("a"), skipped("b")), "a and b", checks.Skipped, "a: only in develop; b: only in develop", []string{"a", "b"}},
 		{"no reason", checks.All(make("a", checks.Result{Status: checks.Unhealthy})), "a", checks.Unhealthy, "a: the check gave no reason", []string{"a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -167,7 +167,7 @@ func (g *Gate) look(ctx context.Context) {
 	until := now.Add(staleLooks * g.cfg.LookTime)
 	var dead []string
 	reasons := make(map[string]string) // by the names of what is dead
-	var healthy []string
+	var healthy, skipped []string
 	mayCome := false // results of what there are none of yet
 	for _, r := range gather(ctx, g.cfg.Sources) {
 		name := r.Name
@@ -181,12 +181,19 @@ func (g *Gate) look(ctx context.Context) {
 			healthy = append(healthy, name)
 			continue
 		}
+		if r.Status == Skipped {
+			skipped = append(skipped, name)
+			continue
+		}
 		mayCome = mayCome || r.Status == Unknown
 		dead = append(dead, name)
 		reasons[name] = string(r.Status)
 		if r.Err != nil {
 			reasons[name] = r.Err.Error()
 		}
+	}
+	if healthy == nil && dead == nil { // nobody has looked at anything
+		dead = skipped
 	}
 	if g.cfg.Folder != "" {
 		others, err := g.files.sync(reasons, healthy, mayCome)

@@ -150,6 +150,35 @@ func TestGate(t *testing.T) {
 
 // TestGateOfAnother leaves the files of another gate alone, which shares the folder, and
 // takes its own for its own after a restart.
+// TestGateOfSkipped leaves out of account what is not looked at here, unless there is nothing
+// else.
+func TestGateOfSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		skipped := probes.Func("login", func(context.Context) error { return probes.ErrSkipped })
+		for _, tt := range []struct {
+			probes []probes.Probe
+			want   int
+		}{
+			{[]probes.Probe{skipped}, 503},
+			{[]probes.Probe{skipped, probes.Sample("db", 0, true)}, 200},
+			{[]probes.Probe{skipped, probes.Sample("db", 0, false)}, 503},
+		} {
+			g := running(t, health.GateConfig{Name: "web7"}, tt.probes...)
+			synctest.Wait()
+			if status, text := ask(g, "GET"); status != tt.want {
+				t.Errorf("%d probes: %d %q, want %d", len(tt.probes), status, text, tt.want)
+			}
+			p := health.NewProber(health.ProberConfig{})
+			for _, one := range tt.probes {
+				add(t, p, one)
+			}
+			if got := health.Worst(p.Check(t.Context())); (got == health.Healthy) != (tt.want == 200) {
+				t.Errorf("%d probes: together %s", len(tt.probes), got)
+			}
+		}
+	})
+}
+
 func TestGateOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

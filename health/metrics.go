@@ -70,7 +70,7 @@ var (
 	probeDuration = prometheus.NewDesc("probe_duration_seconds", "How long the probe took.", []string{"probe"}, nil)
 	checkSuccess  = prometheus.NewDesc("supervisor_check_success", "Whether the process passed the check.", []string{"process", "check"}, nil)
 	checkDuration = prometheus.NewDesc("supervisor_check_duration_seconds", "How long the check took.", []string{"process", "check"}, nil)
-	statusInfo    = prometheus.NewDesc("supervisor_check_status", "1 for what is known of the process or the probe: healthy, unhealthy, unknown or stale.", []string{"process", "check", "status"}, nil)
+	statusInfo    = prometheus.NewDesc("supervisor_check_status", "1 for what is known of the process or the probe: healthy, unhealthy, unknown, stale or skipped.", []string{"process", "check", "status"}, nil)
 	resultTime    = prometheus.NewDesc("supervisor_check_last_result_timestamp_seconds", "When the newest result was found.", []string{"process", "check"}, nil)
 	actsTotal     = prometheus.NewDesc("supervisor_actions_total", "What was done about processes since the start of this listener.", []string{"process", "action"}, nil)
 	actsLeft      = prometheus.NewDesc("supervisor_actions_left_out_total", "Actions that are not told, since there are more than may be.", nil, nil)
@@ -132,6 +132,9 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		gauge(statusInfo, 1, process, name, string(r.Status))
 		if !r.At.IsZero() {
 			gauge(resultTime, float64(r.At.UnixNano())/1e9, process, name)
+		}
+		if r.Status == Skipped {
+			continue
 		}
 		if r.Process == "" {
 			gauge(probeSuccess, success, name)

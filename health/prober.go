@@ -35,6 +35,7 @@ const (
 	Unhealthy Status = "unhealthy"
 	Unknown   Status = "unknown"
 	Stale     Status = "stale"
+	Skipped   Status = "skipped" // it is not looked at here
 )
 
 // Result is what is known of one probe, or of one check of a supervised process.
@@ -55,9 +56,13 @@ type Source interface {
 }
 
 // Worst is how all results are together: unhealthy beats stale beats unknown beats
-// healthy. Of no results it is healthy: nothing is asked for that does not hold.
+// healthy. Those that are skipped do not count, but where all are, so is the whole. Of no
+// results it is healthy: nothing is asked for that does not hold.
 func Worst(results []Result) Status {
-	order := []Status{Healthy, Unknown, Stale, Unhealthy}
+	order := []Status{Skipped, Healthy, Unknown, Stale, Unhealthy}
+	if len(results) == 0 {
+		return Healthy
+	}
 	worst := 0
 	for _, r := range results {
 		worst = max(worst, slices.Index(order, r.Status))
@@ -366,6 +371,9 @@ func (p *Prober) land(one *probed, at time.Time, err error) {
 	one.last = Result{Name: one.Name(), Status: Healthy, At: at, Took: one.last.Took, Answer: one.last.Answer}
 	if err != nil {
 		one.last.Status, one.last.Err = Unhealthy, err
+	}
+	if errors.Is(err, probes.ErrSkipped) {
+		one.last.Status = Skipped
 	}
 	close(one.flight)
 	one.flight = nil

@@ -47,10 +47,11 @@ func TestCheck(t *testing.T) {
 		add(t, p, probes.Func("panics", func(context.Context) error { panic("oh") }))
 		add(t, p, probes.Sample("hangs", time.Hour, true))
 		add(t, p, probes.Sample("hangs for less", time.Hour, true), health.Timeout(time.Second))
+		add(t, p, probes.Func("elsewhere", func(context.Context) error { return fmt.Errorf("%w: only in develop", probes.ErrSkipped) }))
 		begun := time.Now()
 		got := describe(p.Check(t.Context()))
 		const want = "slow healthy; bad unhealthy: this is how it looks when something cannot be used; panics unhealthy: the probe panicked: oh; " +
-			"hangs unhealthy: no answer within 3s; hangs for less unhealthy: no answer within 1s"
+			"hangs unhealthy: no answer within 3s; hangs for less unhealthy: no answer within 1s; elsewhere skipped: it is skipped: only in develop"
 		if got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}

@@ -96,6 +96,10 @@ func Sample(name string, takes time.Duration, healthy bool) Probe {
 	})
 }
 
+// ErrSkipped is wrapped by the error of a probe that is not made where we are: it says
+// neither that the other side can be used nor that it cannot.
+var ErrSkipped = errors.New("it is skipped")
+
 // A TimeoutError is the error of a probe whose time is over. It is a
 // context.DeadlineExceeded.
 type TimeoutError struct{ After time.Duration }

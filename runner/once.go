@@ -35,11 +35,14 @@ type Row struct {
 
 // Status is the worst of the report: unhealthy beats unknown beats healthy. A
 // process that does not run is unknown, unless it is STOPPED, as somebody wanted it, or
-// FATAL, which is unhealthy. So is a name that matches nothing. What rests says nothing.
+// FATAL, which is unhealthy. So is a name that matches nothing. What rests or is skipped
+// says nothing, but where all of it is skipped, so is the whole.
 func (r Report) Status() checks.Status {
 	status := checks.Healthy
 	if len(r.Unmatched) > 0 || !slices.ContainsFunc(r.Rows, func(row Row) bool { return !row.Probe }) {
 		status = checks.Unknown
+	} else if !slices.ContainsFunc(r.Rows, func(row Row) bool { return row.Result.Status != checks.Skipped }) {
+		status = checks.Skipped
 	}
 	for _, row := range r.Rows {
 		switch {

@@ -58,6 +58,61 @@ func TestEachRoundIsStarted(t *testing.T) {
 	})
 }
 
+// TestSkipped has checks that are not made where we are: nothing follows, and nothing is healthy
+// because of them.
+func TestSkipped(t *testing.T) {
+	result := checks.Skip(errors.New("only in develop"))
+	failing := false
+	var cfg runner.Config
+	check := checks.Func("test", func(context.Context, supervisor.Process) error {
+		if failing {
+			return errors.New("refused")
+		}
+		return nil
+	})
+	inBubble(t, pass, web("a"), func(c *runner.Config) {
+		c.Checks = []checks.Check{&rounds{run: func(int, supervisor.Process) checks.Result { return result }}}
+		c.Policy.FailureThreshold = runner.Threshold{Failures: 2}
+		cfg = *c
+	}, func(b *bench) {
+		once := func(with ...checks.Check) checks.Status {
+			b.t.Helper()
+			cfg := cfg
+			cfg.Checks = append(slices.Clone(cfg.Checks), with...)
+			report, err := runner.Once(b.t.Context(), cfg)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return report.Status()
+		}
+		for _, skipped := range []bool{false, true, false, true} {
+			result = checks.Fail(errors.New("refused"))
+			if skipped {
+				result = checks.Skip(errors.New("only in develop"))
+			}
+			b.tick()
+			b.wait(5 * time.Second)
+		}
+		b.wantStarts("web:a", 2) // the two failures are in a row
+		for line := range strings.Lines(b.log.String()) {
+			if strings.Contains(line, "only in develop") && !strings.Contains(line, "level=DEBUG") {
+				b.t.Errorf("it is no news, and logged: %s", line)
+			}
+		}
+		result = checks.Skip(errors.New("only in develop"))
+		if got := once(); got != checks.Skipped {
+			b.t.Errorf("alone: %v", got)
+		}
+		if got := once(check); got != checks.Healthy {
+			b.t.Errorf("beside what is healthy: %v", got)
+		}
+		failing = true
+		if got := once(check); got != checks.Unhealthy {
+			b.t.Errorf("beside what is unhealthy: %v", got)
+		}
+	})
+}
+
 type panickingRound struct{ checkFunc }
 
 func (panickingRound) StartRound(context.Context, []supervisor.Process) context.Context {

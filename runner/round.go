@@ -479,7 +479,7 @@ func (r *runner) note(p supervisor.Process, settings Rule, result checks.Result,
 		return j
 	}
 	r.tellLocked(rec)
-	if errors.Is(result.Err, checks.ErrNotYet) {
+	if errors.Is(result.Err, checks.ErrNotYet) || result.Status == checks.Skipped {
 		return j // which is no news
 	}
 	if failuresCount || result.Status == checks.Healthy {

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -16,6 +18,9 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/realsupervisord"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
+	"github.com/supervisor-checks/supervisor-checks/sinks"
+	"github.com/supervisor-checks/supervisor-checks/sinks/sqlite"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
@@ -81,8 +86,31 @@ func newHost(t *testing.T, path string, d *realsupervisord.Daemon) *host {
 		if t.Failed() {
 			h.logs()
 		}
+		h.Stop()
+		h.wantValidRecords()
 	})
 	return h
+}
+
+// wantValidRecords requires of all records that our listeners have kept that they are what
+// their schemas say.
+func (h *host) wantValidRecords() {
+	h.t.Helper()
+	err := filepath.WalkDir(h.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "history.db" {
+			return err
+		}
+		ctx := context.Background() // that of the test has ended
+		history, err := sqlite.Open(ctx, path)
+		if err != nil {
+			return err
+		}
+		defer history.Close()
+		return history.Find(ctx, sinks.Filter{}, recordtest.Valid)
+	})
+	if err != nil {
+		h.t.Error(err)
+	}
 }
 
 // fill replaces in a configuration {bin}, {self}, for a port that is free,

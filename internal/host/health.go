@@ -202,7 +202,7 @@ func (s *surroundings) has(watches []runner.Watch) error {
 // down reports whether a probe was not found healthy just now.
 func (s *surroundings) down(name string) bool {
 	r, is := s.prober.CheckOne(context.Background(), name) // which is known in the background
-	return !is || r.Status != health.Healthy
+	return !is || r.Status != health.Healthy && r.Status != health.Skipped
 }
 
 // dependencies are the probes, for people.
@@ -286,6 +286,8 @@ func probeRows(ctx context.Context, p *health.Prober) (rows []runner.Row) {
 			result.Status = checks.Unhealthy
 		case health.Unknown, health.Stale:
 			result.Status = checks.Unknown
+		case health.Skipped:
+			result.Status = checks.Skipped
 		}
 		rows = append(rows, runner.Row{Process: supervisor.Process{Group: r.Name, Name: r.Name}, Probe: true, Check: "probe", Result: result, Time: r.At, Took: r.Took})
 	}

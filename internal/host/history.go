@@ -108,7 +108,7 @@ func historyCommands(a *asker) []*cobra.Command {
 		f.StringVar(&h.since, "since", "24h", "from `TIME` on: 2h or 7d ago, 2026-01-31, or 2026-01-31T08:00 in UTC")
 		f.StringVar(&h.until, "until", "", "before `TIME`, as with --since (default now)")
 		f.StringVar(&h.host, "host", "", "only of the host of this `NAME`")
-		c.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"healthy", "unhealthy", "unknown"}, cobra.ShellCompDirectiveNoFileComp))
+		c.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"healthy", "unhealthy", "unknown", "skipped"}, cobra.ShellCompDirectiveNoFileComp))
 		c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(words(record.Kinds), cobra.ShellCompDirectiveNoFileComp))
 	}
 	return []*cobra.Command{history, summary}
@@ -146,7 +146,7 @@ func (h *past) filter(now time.Time, kinds []record.Kind) (f sinks.Filter, err e
 		return f, usageError{fmt.Errorf("--since is %s, which is not before %s", moment(f.Since), moment(f.Until))}
 	}
 	for _, s := range h.status {
-		if err := setting.OneOf(s, "healthy", "unhealthy", "unknown"); err != nil {
+		if err := setting.OneOf(s, "healthy", "unhealthy", "unknown", "skipped"); err != nil {
 			return f, usageError{fmt.Errorf("--status: %w", err)}
 		}
 	}

@@ -76,7 +76,7 @@ func recorder(cfg *runner.Config) func(health.Result) {
 		mu.Lock()
 		defer mu.Unlock()
 		before := cmp.Or(last[r.Name], health.Unknown)
-		changed := r.Status != before && (r.Status != health.Healthy || last[r.Name] != "") // that it is healthy to begin with is no change
+		changed := r.Status != before && r.Status != health.Skipped && (r.Status != health.Healthy || last[r.Name] != "") // that it is healthy to begin with is no change
 		last[r.Name] = r.Status
 		write := func() {
 			rec.Stamp()

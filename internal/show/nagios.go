@@ -34,8 +34,9 @@ type Figure struct {
 // Resting is the status of what is not to be checked now.
 const Resting = "resting"
 
-// worst are the statuses, the worst first.
-var worst = []string{"unhealthy", "unknown", "healthy", Resting}
+// worst are the statuses, the worst first. Of what is skipped
+// nothing is known, which counts where there is nothing else.
+var worst = []string{"unhealthy", "unknown", "healthy", "skipped", Resting}
 
 // verdicts are what Nagios calls them, with its exit statuses.
 var verdicts = map[string]struct {
@@ -45,6 +46,7 @@ var verdicts = map[string]struct {
 	"healthy":   {"OK", 0},
 	"unhealthy": {"CRITICAL", 2},
 	"unknown":   {"UNKNOWN", 3},
+	"skipped":   {"UNKNOWN", ExitUnknown},
 	Resting:     {"OK", 0},
 }
 
@@ -151,7 +153,7 @@ func (r Report) text() string {
 		}
 	}
 	said := fmt.Sprintf("%s of %s healthy", Count(len(r.Findings), "check", "checks"), Count(len(processes), "process", "processes"))
-	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status == Resting || f.Probe }) {
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status != "healthy" || f.Probe }) {
 		said = r.Summary()
 	}
 	if status != "healthy" && status != Resting {

@@ -96,7 +96,7 @@ const (
 )
 
 // colours are the styles of statuses.
-var colours = map[string]string{"healthy": "32", "unhealthy": "31", "unknown": "33"}
+var colours = map[string]string{"healthy": "32", "unhealthy": "31", "unknown": "33", "skipped": dim}
 
 // styled returns text in a style, where there are any.
 func (s Screen) styled(style, text string) string {

@@ -188,6 +188,8 @@ func TestNagios(t *testing.T) {
 			"SUPERVISOR_CHECKS CRITICAL - 3 processes: 1 unhealthy, 1 unknown, 1 healthy; web:b http unhealthy: 503 ¦ x", "web:c unknown: it is FATAL"}},
 		{"unknown", Report{Findings: []Finding{healthy, unknown}, Notes: []string{"not watched: pool\n"}}, 3, []string{
 			"SUPERVISOR_CHECKS UNKNOWN - 2 processes: 1 unknown, 1 healthy; web:c unknown: it is FATAL", `not watched: pool\n`}},
+		{"all skipped", Report{Findings: []Finding{{"web:a", "script", "skipped", "only in develop", false}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - 1 process: skipped; web:a script skipped: only in develop"}},
+		{"some skipped", Report{Findings: []Finding{healthy, {"web:a", "script", "skipped", "only in develop", false}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy", "web:a script skipped: only in develop"}},
 		{"a trouble", Report{Findings: []Finding{healthy}, Troubles: []string{"no answer"}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - 1 process: healthy; no answer"}},
 		{"a trouble is less than something unhealthy", Report{Findings: []Finding{unhealthy}, Troubles: []string{"no answer"}}, 2, []string{
 			"SUPERVISOR_CHECKS CRITICAL - 1 process: unhealthy; web:b http unhealthy: 503 ¦ x", "no answer"}},

@@ -94,7 +94,7 @@ func (s *soak) listen() {
 	dir := s.t.TempDir()
 	program := filepath.Join(dir, "supervisor_complex_check")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../../cmd/supervisor_complex_check")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		s.t.Fatalf("go build: %v\n%s", err, out)
 	}
