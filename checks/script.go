@@ -103,7 +103,7 @@ func (c *Script) Run(ctx context.Context, p supervisor.Process) Result {
 		if err == nil {
 			return nil
 		}
-		if last := lastLine(output); last != "" {
+		if last := lastLine(output.Stdout.String()); last != "" {
 			err = fmt.Errorf("%w: %s", err, last)
 		}
 		var exit *command.ExitError
