@@ -72,7 +72,7 @@ var house = map[string]room{
 
 	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
 
-	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/tlsfiles"}},
+	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/jsoncheck", "internal/tlsfiles"}},
 	"probes/mongo":    {floor: 2, may: []string{"probes"}},
 	"probes/mysql":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/postgres": {floor: 2, may: []string{"internal/readlimit", "probes"}},
@@ -99,6 +99,7 @@ var house = map[string]room{
 	"internal/duration":  {floor: 0},
 	"internal/foreign":   {floor: 0},
 	"internal/httpcheck": {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
+	"internal/jsoncheck": {floor: 0},
 	"internal/logout":    {floor: 0},
 	"internal/proc":      {floor: 0},
 	"internal/recurring": {floor: 0},
@@ -127,7 +128,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/pflag":                   {"internal/cli", "internal/docs", "internal/host"},
 	"github.com/ncw/swift/v2":                  {"probes/swift"},
 	"github.com/prometheus/procfs":             {"internal/proc"},
-	"github.com/theory/jsonpath":               {"probes"},
+	"github.com/theory/jsonpath":               {"internal/jsoncheck"},
 	"github.com/twmb/franz-go":                 {"sinks/kafka", "internal/bench"},
 	"github.com/twmb/franz-go/pkg/kfake":       nil,
 	"golang.org/x/net":                         {"health", "probes"},
