@@ -104,6 +104,7 @@ var house = map[string]room{
 	"internal/proc":      {floor: 0},
 	"internal/recurring": {floor: 0},
 	"internal/readlimit": {floor: 0},
+	"internal/script":    {floor: 0, may: []string{"internal/cloudprober", "internal/command", "internal/foreign", "internal/jsoncheck", "internal/nagios", "internal/recurring"}},
 	"internal/spool":     {floor: 0},
 	"internal/tlsfiles":  {floor: 0},
 }
