@@ -94,17 +94,19 @@ var house = map[string]room{
 	"supervisor":                {floor: 1, may: []string{"internal/foreign"}},
 	"supervisor/supervisortest": {floor: 1, may: []string{"listener", "supervisor"}},
 
-	"internal/command":   {floor: 0},
-	"internal/decimal":   {floor: 0},
-	"internal/duration":  {floor: 0},
-	"internal/foreign":   {floor: 0},
-	"internal/httpcheck": {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
-	"internal/logout":    {floor: 0},
-	"internal/proc":      {floor: 0},
-	"internal/recurring": {floor: 0},
-	"internal/readlimit": {floor: 0},
-	"internal/spool":     {floor: 0},
-	"internal/tlsfiles":  {floor: 0},
+	"internal/cloudprober": {floor: 0, may: []string{"internal/foreign"}},
+	"internal/command":     {floor: 0},
+	"internal/decimal":     {floor: 0},
+	"internal/duration":    {floor: 0},
+	"internal/foreign":     {floor: 0},
+	"internal/httpcheck":   {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
+	"internal/logout":      {floor: 0},
+	"internal/nagios":      {floor: 0},
+	"internal/proc":        {floor: 0},
+	"internal/recurring":   {floor: 0},
+	"internal/readlimit":   {floor: 0},
+	"internal/spool":       {floor: 0},
+	"internal/tlsfiles":    {floor: 0},
 }
 
 // libraries are the modules of others that we import, each with the packages
@@ -119,6 +121,7 @@ var libraries = map[string][]string{
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
 	"github.com/prometheus/client_golang":      {"health"},
+	"github.com/prometheus/common":             nil,
 	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,
 	"github.com/santhosh-tekuri/jsonschema/v6": nil,
@@ -133,6 +136,7 @@ var libraries = map[string][]string{
 	"golang.org/x/net":                         {"health", "probes"},
 	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
+	"google.golang.org/protobuf":               {"internal/cloudprober"}, // of which only encoding/protowire
 	"modernc.org/sqlite":                       {"sinks/sqlite", "internal/host"},
 	"golang.org/x/text":                        {"internal/show"},
 }
