@@ -86,7 +86,10 @@ func table(t *testing.T) (all []*aCase) {
 	}
 	for protocol, line := range lines {
 		for _, b := range behaviours {
-			for _, e := range ends {
+			for i, e := range ends {
+				if strings.Contains(b.name, "10 MB") && i%3 != 0 { // which takes time
+					continue
+				}
 				text := b.text
 				if protocol == script.Nagios && b.plugin != "" {
 					text = b.plugin
@@ -138,7 +141,7 @@ func table(t *testing.T) (all []*aCase) {
 // TestScriptsOfEveryKind runs them all at once, as far as they may.
 func TestScriptsOfEveryKind(t *testing.T) {
 	all := table(t)
-	if len(all) < 500 {
+	if len(all) < 400 {
 		t.Fatalf("%d cases", len(all))
 	}
 	var running sync.WaitGroup
