@@ -68,7 +68,7 @@ var house = map[string]room{
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
 
-	"checks": {floor: 2, may: []string{"internal/command", "internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
+	"checks": {floor: 2, may: []string{"internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "internal/script", "notify", "supervisor"}},
 
 	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
 
@@ -77,6 +77,7 @@ var house = map[string]room{
 	"probes/mysql":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/postgres": {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
+	"probes/script":   {floor: 2, may: []string{"internal/script", "probes"}},
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
 	"sinks":          {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},

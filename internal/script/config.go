@@ -147,7 +147,7 @@ func New(cfg Config, names ...string) (*Script, error) {
 	cfg.Options, cfg.ExpectText, cfg.RejectText = maps.Clone(cfg.Options), slices.Clone(cfg.ExpectText), slices.Clone(cfg.RejectText)
 	cfg.Protocol, cfg.Warning = cmp.Or(cfg.Protocol, Exit), cmp.Or(cfg.Warning, Healthy.String())
 	s := &Script{
-		cfg: cfg,
+		cfg: cfg, names: slices.Clone(names),
 		program: command.Command{
 			Args: slices.Clone(cfg.Command), Dir: cfg.Dir, Env: slices.Clone(cfg.Env), CleanEnv: cfg.CleanEnv, Without: withheld,
 			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout), KillRest: true, Apart: true, MaxOutput: MaxOutput,
@@ -178,7 +178,7 @@ func New(cfg Config, names ...string) (*Script, error) {
 		s.warning = Unhealthy
 	}
 	if cfg.Protocol == CloudproberServer {
-		if s.program, err = expanded(s.program, nil); err != nil {
+		if s.program, err = expanded(s.program, nil, nil); err != nil {
 			return nil, err
 		}
 		s.program.Grace = serverGrace
@@ -209,37 +209,33 @@ func (s *Script) check(names []string) error {
 			return refuse("env", "%q is not NAME=VALUE", foreign.Line(name, 60)) // the value may be secret
 		}
 	}
-	known := make(map[string]string)
-	for _, name := range names {
-		known[name] = ""
-	}
-	if _, err := options(cfg.Options, known); err != nil {
+	if _, err := options(cfg.Options, names, nil); err != nil {
 		return err
 	}
 	if cfg.Protocol == CloudproberServer {
-		clear(known)
+		names = nil
 	}
-	_, err := expanded(s.program, known)
+	_, err := expanded(s.program, names, nil)
 	return err
 }
 
 // expanded returns a program with values in the places of names.
-func expanded(c command.Command, values map[string]string) (command.Command, error) {
+func expanded(c command.Command, names []string, values map[string]string) (command.Command, error) {
 	args, env := slices.Clone(c.Args), slices.Clone(c.Env)
 	var err error
 	for i := range args[1:] {
-		if args[i+1], err = expand(args[i+1], values); err != nil {
+		if args[i+1], err = expand(args[i+1], names, values); err != nil {
 			return c, &FieldError{"command", err}
 		}
 	}
 	for i, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if value, err = expand(value, values); err != nil {
+		if value, err = expand(value, names, values); err != nil {
 			return c, refuse("env", "%s: %w", name, err)
 		}
 		env[i] = name + "=" + value
 	}
-	if c.Dir, err = expand(c.Dir, values); err != nil {
+	if c.Dir, err = expand(c.Dir, names, values); err != nil {
 		return c, &FieldError{"dir", err}
 	}
 	c.Args, c.Env = args, env
@@ -247,10 +243,10 @@ func expanded(c command.Command, values map[string]string) (command.Command, err
 }
 
 // options are those of a request, with values in the places of names.
-func options(given map[string]string, values map[string]string) ([]cloudprober.Option, error) {
+func options(given map[string]string, names []string, values map[string]string) ([]cloudprober.Option, error) {
 	var all []cloudprober.Option
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		value, err := expand(given[name], values)
+		value, err := expand(given[name], names, values)
 		if err != nil {
 			return nil, refuse("options", "%s: %w", name, err)
 		}
@@ -261,7 +257,7 @@ func options(given map[string]string, values map[string]string) ([]cloudprober.O
 
 // expand puts values in the places of %(name)s, as supervisord's own configuration has
 // them.
-func expand(text string, values map[string]string) (string, error) {
+func expand(text string, names []string, values map[string]string) (string, error) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "%")
@@ -275,25 +271,24 @@ func expand(text string, values map[string]string) (string, error) {
 			continue
 		}
 		name, after, ends := strings.Cut(strings.TrimPrefix(rest, "("), ")s")
-		value, is := values[name]
-		if !strings.HasPrefix(rest, "(") || !ends || !is {
-			return "", fmt.Errorf("%q: after a %% comes %s", "%"+foreign.Line(rest, 60), places(values))
+		if !strings.HasPrefix(rest, "(") || !ends || !slices.Contains(names, name) {
+			return "", fmt.Errorf("%q: after a %% comes %s", "%"+foreign.Line(rest, 60), places(names))
 		}
-		b.WriteString(value)
+		b.WriteString(values[name])
 		text = after
 	}
 }
 
 // places says what may come after a %.
-func places(values map[string]string) string {
-	if len(values) == 0 {
-		return "another %, as there is nothing that it could stand for"
+func places(names []string) string {
+	switch last := len(names) - 1; last {
+	case -1:
+		return "another %, as there is nothing here that it could stand for"
+	case 0:
+		return "(" + names[0] + ")s, or another %"
+	default:
+		return "(" + strings.Join(names[:last], ")s, (") + ")s or (" + names[last] + ")s, or another %"
 	}
-	names := make([]string, 0, len(values))
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		names = append(names, "("+name+")s")
-	}
-	return strings.Join(names, ", ") + " or another %"
 }
 
 // Errors of this package's own making.

@@ -57,6 +57,7 @@ type Subject struct {
 // Script is a script that can be run, for several subjects at once.
 type Script struct {
 	cfg      Config
+	names    []string // that may be used in it
 	program  command.Command
 	warning  Status
 	pattern  *regexp.Regexp  // nil for none
@@ -83,7 +84,7 @@ func (s *Script) Run(ctx context.Context, about Subject) Outcome {
 	if s.server != nil {
 		return s.ask(ctx, about)
 	}
-	program, err := expanded(s.program, about.Names)
+	program, err := expanded(s.program, s.names, about.Names)
 	if err != nil {
 		return Outcome{Unknown, err, nil}
 	}
@@ -108,7 +109,7 @@ func (s *Script) Close() error {
 
 // ask asks the server.
 func (s *Script) ask(ctx context.Context, about Subject) Outcome {
-	words, err := options(s.cfg.Options, about.Names)
+	words, err := options(s.cfg.Options, s.names, about.Names)
 	if err != nil {
 		return Outcome{Unknown, err, nil}
 	}

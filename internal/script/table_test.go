@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,7 @@ func TestScriptsOfEveryKind(t *testing.T) {
 	if len(all) < 400 {
 		t.Fatalf("%d cases", len(all))
 	}
+	slices.SortStableFunc(all, func(a, b *aCase) int { return strings.Compare(b.reason, a.reason) }) // those that take long come first
 	var running sync.WaitGroup
 	for _, c := range all {
 		s, err := script.New(c.cfg)
