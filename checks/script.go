@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
 	"github.com/supervisor-checks/supervisor-checks/internal/script"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -29,6 +30,12 @@ const DefaultScriptTimeout = script.DefaultTimeout
 // repeated within one run, after pauses of 3 s, 6 s, 9 s … Log, if not nil, is told of what a
 // server writes to its standard error, of its end, and of metrics that cannot be read.
 type ScriptConfig = script.Config
+
+// ScriptJSON is what is to be at some places of an output in JSON: what Path finds, as RFC
+// 9535 has it ($.shards[*].state), of which there must be something, and each of it must be
+// what Equals, NotEquals, LessThan, GreaterThan and Matches, a regular expression, say, or
+// there must be nothing, with Absent.
+type ScriptJSON = jsoncheck.Place
 
 // Script asks a program whether a process works.
 type Script struct {

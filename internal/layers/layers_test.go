@@ -38,6 +38,7 @@ var house = map[string]room{
 	"cmd/supervisor_file_check":    {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_http_check":    {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_notify":        {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_script_check":  {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_tcp_check":     {floor: 6, may: []string{"internal/cli"}},
 	"examples/custom_check":        {floor: 6, may: public},
 	"examples/demo":                {floor: 6, may: public},
@@ -61,14 +62,14 @@ var house = map[string]room{
 	"internal/host":    {floor: 5, may: []string{"...", "internal/migrate"}},
 	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/duration", "internal/setting", "record/uptimer"}},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/script", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
 	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
 
-	"checks": {floor: 2, may: []string{"internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "internal/script", "notify", "supervisor"}},
+	"checks": {floor: 2, may: []string{"internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/jsoncheck", "internal/proc", "internal/script", "notify", "supervisor"}},
 
 	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
 
@@ -148,7 +149,7 @@ var libraries = map[string][]string{
 var light = []string{
 	"checks", "listener", "notify", "runner",
 	"cmd/supervisor_complex_check", "cmd/supervisor_cpu_check", "cmd/supervisor_file_check", "cmd/supervisor_http_check",
-	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
+	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_script_check", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
 }
 
 // heavy are databases, brokers, web frameworks and the like.
