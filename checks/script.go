@@ -1,76 +1,56 @@
 package checks
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
-	"github.com/supervisor-checks/supervisor-checks/internal/command"
-	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
+	"github.com/supervisor-checks/supervisor-checks/internal/script"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
 // DefaultScriptTimeout is how long a try of Script may take when
 // ScriptConfig.Timeout is 0.
-const DefaultScriptTimeout = 15 * time.Second
+const DefaultScriptTimeout = script.DefaultTimeout
 
-const (
-	scriptOutput = 64 << 10 // bytes of what a program writes that are kept
-	scriptReason = 300      // bytes of it in the reason
-)
+// ScriptConfig configures a check by a program. Command is the program and its arguments,
+// and is required. It is run without a shell, with Env besides our own environment (without
+// that, but for PATH, with CleanEnv), in the folder Dir and as User. In arguments, values of
+// Env, Dir and values of Options %(process_name)s, %(group_name)s, %(namespec)s and %(pid)s
+// stand for those of the process, and %% for a %.
+//
+// Protocol is how it says what it has found: "exit", which "" means, "nagios", "cloudprober",
+// "cloudprober-server" or "json". Warning is what a warning of "nagios" means, "healthy" by
+// default. Options are sent to a server. ExpectOutput (a regular expression), ExpectText,
+// RejectText and ExpectJSON are what the output must be like.
+//
+// Timeout bounds one try, 0 means DefaultScriptTimeout. Retries is how often a failed try is
+// repeated within one run, after pauses of 3 s, 6 s, 9 s … Log, if not nil, is told of what a
+// server writes to its standard error, of its end, and of metrics that cannot be read.
+type ScriptConfig = script.Config
 
-// scriptUnknown are the exit statuses of a program that could not look: that of
-// monitoring plugins, and those of a shell for a command that cannot be run or is
-// not found.
-var scriptUnknown = []int{3, 126, 127}
-
-// scriptWithout are variables that supervisord has set for us and not for the process:
-// our own name in it, and with what it may be asked to do anything.
-var scriptWithout = []string{"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"}
-
-// ScriptConfig configures a check by a program.
-type ScriptConfig struct {
-	// Command is the program, by its path or to be found in PATH when it is run, and
-	// its arguments. It is run without a shell. In the arguments %(process_name)s,
-	// %(group_name)s, %(namespec)s and %(pid)s stand for those of the process, and
-	// %% for a %. It is required.
-	Command []string
-
-	// Timeout bounds one try: the program and all of its process group are killed
-	// then. 0 means DefaultScriptTimeout.
-	Timeout time.Duration
-
-	// Retries is how often a failed try is repeated within one run, after pauses
-	// of 3 s, 6 s, 9 s … 0 or less means never.
-	Retries int
-}
+// ScriptJSON is what is to be at some places of an output in JSON: what Path finds, as RFC
+// 9535 has it ($.shards[*].state), of which there must be something, and each of it must be
+// what Equals, NotEquals, LessThan, GreaterThan and Matches, a regular expression, say, or
+// there must be nothing, with Absent.
+type ScriptJSON = jsoncheck.Place
 
 // Script asks a program whether a process works.
 type Script struct {
-	cfg ScriptConfig
+	cfg    ScriptConfig
+	script *script.Script
 }
 
 // NewScript returns the check that cfg describes, or a *ConfigError.
 func NewScript(cfg ScriptConfig) (*Script, error) {
-	if len(cfg.Command) == 0 {
-		return nil, refuse("script", "command", "names no program")
+	made, err := script.New(cfg, "process_name", "group_name", "namespec", "pid")
+	var bad *script.FieldError
+	if errors.As(err, &bad) {
+		return nil, &ConfigError{Check: "script", Field: bad.Field, Err: bad.Err}
 	}
-	for _, arg := range cfg.Command[1:] {
-		if _, err := expand(arg, supervisor.Process{}); err != nil {
-			return nil, &ConfigError{Check: "script", Field: "command", Err: err}
-		}
-	}
-	if cfg.Timeout < 0 {
-		return nil, refuse("script", "timeout", "%v is less than 0", cfg.Timeout)
-	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultScriptTimeout)
-	cfg.Command = slices.Clone(cfg.Command)
-	return &Script{cfg}, nil
+	return &Script{cfg, made}, err
 }
 
 // Name returns "script".
@@ -78,70 +58,38 @@ func (c *Script) Name() string { return "script" }
 
 // Run runs the program. Exit status 0 is Healthy; 3, 126 and 127, and a program
 // that cannot be started, are Unknown; any other, a signal that ends it, and one that
-// takes longer than the timeout are Unhealthy, and the last line that it writes is why.
-// It is told of the process in the variables SUPERVISOR_CHECK_PROCESS, _GROUP, _NAME
-// and _PID, besides our own environment, of which it does not get
+// takes longer than the timeout are Unhealthy, and the last line that it writes, to its
+// standard error if to that, is why. Other protocols say more; of a server that cannot
+// be started or ends, a process is Unknown.
+//
+// The program is told of the process in the variables SUPERVISOR_CHECK_PROCESS, _GROUP,
+// _NAME and _PID, besides our own environment, of which it does not get
 // SUPERVISOR_USERNAME, SUPERVISOR_PASSWORD, SUPERVISOR_PROCESS_NAME and
 // SUPERVISOR_GROUP_NAME, for they are the listener's. It finds nothing on its standard
-// input. What it leaves behind in its process group is killed when it has ended.
+// input. When its time is over its process group is asked to end, and killed two seconds
+// later; what it leaves behind in its process group is killed when it has ended. It is run
+// once at a time for each process, and no more than 64 programs are run at once in all.
+//
+// The metrics are those that the program has printed, at most 100. What should be one and
+// cannot be read is counted in bad_metrics, and what is beyond that number in
+// left_out_series.
 func (c *Script) Run(ctx context.Context, p supervisor.Process) Result {
-	args := []string{c.cfg.Command[0]}
-	for _, arg := range c.cfg.Command[1:] {
-		text, err := expand(arg, p)
-		if err != nil {
-			return Unsure(err)
-		}
-		args = append(args, text)
+	about := script.Subject{
+		Key:   p.Namespec(),
+		Names: map[string]string{"process_name": p.Name, "group_name": p.Group, "namespec": p.Namespec(), "pid": strconv.Itoa(p.PID)},
+		Env:   []string{"SUPERVISOR_CHECK_PROCESS=" + p.Namespec(), "SUPERVISOR_CHECK_GROUP=" + p.Group, "SUPERVISOR_CHECK_NAME=" + p.Name, "SUPERVISOR_CHECK_PID=" + strconv.Itoa(p.PID)},
 	}
-	program := command.Command{
-		Args: args, Timeout: c.cfg.Timeout, MaxOutput: scriptOutput,
-		Without: scriptWithout, KillRest: true,
-		Env: []string{"SUPERVISOR_CHECK_PROCESS=" + p.Namespec(), "SUPERVISOR_CHECK_GROUP=" + p.Group, "SUPERVISOR_CHECK_NAME=" + p.Name, "SUPERVISOR_CHECK_PID=" + strconv.Itoa(p.PID)},
-	}
-	return outcome(ctx, retry(ctx, c.cfg.Retries, func() error {
-		output, err := program.Run(ctx)
-		if err == nil {
-			return nil
+	var found script.Outcome
+	r := outcome(ctx, retry(ctx, c.cfg.Retries, func() error {
+		found = c.script.Run(ctx, about)
+		if found.Status == script.Unknown {
+			return fmt.Errorf("%w: %w", ErrUnknown, found.Err)
 		}
-		if last := lastLine(output); last != "" {
-			err = fmt.Errorf("%w: %s", err, last)
-		}
-		var exit *command.ExitError
-		if errors.Is(err, command.ErrNotRun) || errors.As(err, &exit) && slices.Contains(scriptUnknown, exit.Status) {
-			return fmt.Errorf("%w: %w", ErrUnknown, err)
-		}
-		return err
+		return found.Err
 	}))
+	r.Metrics = found.Metrics
+	return r
 }
 
-// lastLine is the last line of a text that has something in it.
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return foreign.Line(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]), scriptReason)
-}
-
-// expand puts what is known of p in the places of %(name)s, as supervisord's own
-// configuration has them.
-func expand(text string, p supervisor.Process) (string, error) {
-	known := map[string]string{"process_name": p.Name, "group_name": p.Group, "namespec": p.Namespec(), "pid": strconv.Itoa(p.PID)}
-	var b strings.Builder
-	for {
-		before, rest, found := strings.Cut(text, "%")
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		if after, is := strings.CutPrefix(rest, "%"); is {
-			b.WriteByte('%')
-			text = after
-			continue
-		}
-		name, after, ends := strings.Cut(strings.TrimPrefix(rest, "("), ")s")
-		value, is := known[name]
-		if !strings.HasPrefix(rest, "(") || !ends || !is {
-			return "", fmt.Errorf("%q: after a %% comes (process_name)s, (group_name)s, (namespec)s or (pid)s, or another %%", "%"+foreign.Line(rest, 60))
-		}
-		b.WriteString(value)
-		text = after
-	}
-}
+// Close ends the server, if the program is one. The check must not be run any more.
+func (c *Script) Close() error { return c.script.Close() }

@@ -12,11 +12,18 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/httpcheck"
+	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
 )
 
 // DefaultMaxRedirects is how many redirects HTTP follows when HTTPConfig.MaxRedirects
 // is 0.
 const DefaultMaxRedirects = 5
+
+// JSON is what is to be at some places of a document in JSON: what Path finds, as RFC 9535
+// has it ($.shards[*].state), of which there must be something, and each of it must be what
+// Equals, NotEquals, LessThan, GreaterThan and Matches, a regular expression, say, or there
+// must be nothing, with Absent.
+type JSON = jsoncheck.Place
 
 // HTTPConfig configures a probe of an HTTP server.
 type HTTPConfig struct {
@@ -104,8 +111,17 @@ func newHTTPWith(kind string, cfg HTTPConfig, own judge) (*HTTP, error) {
 	}
 	p.cfg.Name = cmp.Or(cfg.Name, u.Host)
 	p.cfg.ExpectStatus = cmp.Or(cfg.ExpectStatus, "200-299")
-	if p.criteria, err = documentJudge(cfg.ExpectJSON); err != nil {
+	document, err := jsoncheck.New("the body", cfg.ExpectJSON)
+	if err != nil {
 		return nil, refuse(kind, "expect_json", "%w", err)
+	}
+	if document != nil {
+		p.criteria = func(_ int, body []byte, whole bool) []error {
+			if !whole {
+				return []error{errors.New("the body has more than a MiB of JSON, which is not looked at")}
+			}
+			return document(body)
+		}
 	}
 	if own != nil {
 		expected, err := httpcheck.ParseStatuses(p.cfg.ExpectStatus)

@@ -40,6 +40,14 @@ type Asker interface {
 	Ask(ctx context.Context) (Answer, error)
 }
 
+// A Measurer is a Probe that measures. Measure does what Check does, and returns what it has
+// measured, too, whatever came of it: under names with labels as Prometheus writes them,
+// rows{table="a"}. It may be nil.
+type Measurer interface {
+	Probe
+	Measure(ctx context.Context) (metrics map[string]float64, err error)
+}
+
 // DefaultTimeout is how long a probe may take where its configuration says nothing.
 const DefaultTimeout = 3 * time.Second
 

@@ -470,7 +470,7 @@ func (r *runner) other(ctx context.Context, a Action, timeout time.Duration, rec
 		return r.client.Signal(ctx, rec.Process, a.Signal)
 	case ActionExec:
 		output, err := command.Command{Args: a.Command, Env: r.facts(rec, "action"), Timeout: timeout}.Run(ctx)
-		rec.Action, rec.Why = record.Executed, outcomeOf(a.Command, output, err)
+		rec.Action, rec.Why = record.Executed, outcomeOf(a.Command, output.Stdout.String(), err)
 		r.tell(rec)
 		return nil
 	case ActionShutdown:

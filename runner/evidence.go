@@ -266,7 +266,7 @@ func (r *runner) core(ctx context.Context, p supervisor.Process) string {
 		})
 	}
 	if err != nil {
-		return fmt.Sprintf("%v\n%s", err, output)
+		return fmt.Sprintf("%v\n%s", err, output.Stdout)
 	}
 	return written + "\n"
 }

@@ -77,10 +77,10 @@ func (r *runner) hook(ctx context.Context, name string, rec record.Record) error
 		rec.Action, rec.Why = record.Hooked, "the hook "+name+" is cut short, as this listener ends"
 		r.tell(rec)
 	case err != nil && !vetoed:
-		rec.Action, rec.Why = record.Hooked, "the hook "+name+": "+outcomeOf(args, output, err)
+		rec.Action, rec.Why = record.Hooked, "the hook "+name+": "+outcomeOf(args, output.Stdout.String(), err)
 		r.tell(rec)
 	default:
-		for line := range strings.Lines(output) {
+		for line := range strings.Lines(output.Stdout.String()) {
 			r.Log.Info(fmt.Sprintf("%s: the hook %s says: %s", rec.Process, name, foreign.Line(strings.TrimSpace(line), lineLength)), "process", rec.Process)
 		}
 	}

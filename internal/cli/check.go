@@ -118,6 +118,7 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		if err := setting.OneOf(p.output, show.Formats...); err != nil {
 			return 0, usageError{fmt.Errorf("argument --output: %w", err)}
 		}
+		defer closeChecks(p.cfg.Checks)
 		switch {
 		case p.once:
 			return Once(ctx, p.cfg, p.output, std.out)
@@ -129,6 +130,15 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		}
 		return Listen(ctx, p.cfg)
 	})
+}
+
+// closeChecks ends what checks have started, such as a server of a script.
+func closeChecks(all []checks.Check) {
+	for _, c := range all {
+		if closer, is := c.(io.Closer); is {
+			closer.Close()
+		}
+	}
 }
 
 // Listen is an event listener until its end, and returns the exit status. An error

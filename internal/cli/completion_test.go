@@ -47,6 +47,8 @@ func TestCompletions(t *testing.T) {
 		{"supervisor_memory_check --ms", []string{nothing}},
 		{"supervisor_file_check -f ", []string{files}},
 		{"supervisor_file_check -d ", []string{folders}},
+		{"supervisor_script_check --protocol ", []string{"exit", "nagios", "cloudprober", "cloudprober-server", "json", nothing}},
+		{"supervisor_script_check --dir ", []string{folders}},
 		{"supervisor_complex_check -c ", []string{nothing}},
 		{"supervisor_notify --root-dir ", []string{folders}},
 	} {

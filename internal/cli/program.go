@@ -60,7 +60,7 @@ type Term struct{ Word, Text string }
 
 // Programs returns all programs, for those who describe them.
 func Programs() []*Program {
-	return []*Program{newHTTP(), newTCP(), newXMLRPC(), newMemory(), newCPU(), newFile(), newComplex(), newNotify()}
+	return []*Program{newHTTP(), newTCP(), newXMLRPC(), newMemory(), newCPU(), newFile(), newScript(), newComplex(), newNotify()}
 }
 
 // newProgram returns a program whose command line is use. The last paragraph of

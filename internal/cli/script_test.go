@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		"supervisor_http_check":    program(HTTP),
 		"supervisor_memory_check":  program(Memory),
 		"supervisor_notify":        program(Notify),
+		"supervisor_script_check":  program(Script),
 		"supervisor_tcp_check":     program(TCP),
 		"supervisor_xmlrpc_check":  program(XMLRPC),
 	})
@@ -37,4 +38,5 @@ func TestNotify(t *testing.T)  { scripttest.Run(t, "testdata/notify") }
 func TestXMLRPC(t *testing.T)  { scripttest.Run(t, "testdata/xmlrpc") }
 func TestMemory(t *testing.T)  { scripttest.Run(t, "testdata/memory") }
 func TestCPU(t *testing.T)     { scripttest.Run(t, "testdata/cpu") }
+func TestScript(t *testing.T)  { scripttest.Run(t, "testdata/script") }
 func TestComplex(t *testing.T) { scripttest.Run(t, "testdata/complex") }

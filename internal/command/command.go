@@ -1,6 +1,6 @@
-// Package command runs programs that are not ours, such as hooks: without a
-// shell, in a process group of their own, for a limited time, and with no more
-// of their output than was asked for.
+// Package command runs programs that are not ours, such as hooks and scripts: without a
+// shell, in a process group of their own, for a limited time or for long, and with no
+// more of their output kept than was asked for.
 package command
 
 import (
@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,33 +26,65 @@ const DefaultTimeout = 30 * time.Second
 // is 0.
 const DefaultMaxOutput = 4 << 10
 
-// drainTime is how long the output of a program that has ended is still waited
-// for: somebody it has left behind may hold it open.
-const drainTime = 100 * time.Millisecond
+// DefaultGrace is how long a program that is asked to end may take for it when
+// Command.Grace is 0.
+const DefaultGrace = 2 * time.Second
+
+const (
+	// drainTime is how long the output of a program that has ended is still waited
+	// for: somebody it has left behind may hold it open.
+	drainTime = 100 * time.Millisecond
+
+	// hurry is the most that Grace is when a context has ended: whoever waits ends, too.
+	hurry = 500 * time.Millisecond
+
+	// killTime is how long the end of what was killed is waited for, which has to wait
+	// itself where a disk or a server of files does not answer.
+	killTime = time.Second
+)
 
 // Command is a program to run.
 type Command struct {
-	// Args is the program, by its path or to be found in PATH, and its arguments.
+	// Args is the program, by its path or to be found in our PATH, and its arguments. A
+	// path such as ./check begins at Dir.
 	Args []string
 
-	// Env is added to our own environment: "NAME=value".
+	// Dir is the folder that it is run in. "" means our own.
+	Dir string
+
+	// User is whom it is run as. nil means ourselves.
+	User *User
+
+	// Env is added to our own environment: "NAME=value". HOME, USER and LOGNAME are
+	// those of User, where there is one, unless they are in Env.
 	Env []string
+
+	// CleanEnv has it get nothing of our own environment but PATH.
+	CleanEnv bool
 
 	// Without are variables of our own environment that it does not get.
 	Without []string
 
 	// Timeout is after what time the program and all of its process group are
-	// killed. 0 means DefaultTimeout.
+	// ended. 0 means DefaultTimeout. It is not for Start.
 	Timeout time.Duration
+
+	// Grace is how long the group may take to end when it is asked to, with SIGTERM,
+	// before it is killed. 0 means DefaultGrace. When the context of Run has ended it is
+	// at most half a second.
+	Grace time.Duration
 
 	// KillRest kills what is left of its process group when it has ended, too. What
 	// has left the group, as a daemon does, lives on.
 	KillRest bool
 
-	// MaxOutput is how many bytes are kept of what it writes to its standard
-	// output and standard error together: one half from the beginning and one from
-	// the end. What is between them is read and thrown away. 0 means
-	// DefaultMaxOutput.
+	// Apart keeps its standard error apart from its standard output. Both are together
+	// in the order in which they were written, otherwise.
+	Apart bool
+
+	// MaxOutput is how many bytes are kept of what it writes, to each of both where
+	// they are kept apart: one half from the beginning and one from the end. What is
+	// between them is read and thrown away. 0 means DefaultMaxOutput.
 	MaxOutput int
 }
 
@@ -121,100 +153,185 @@ func (e *ExitError) Error() string {
 // Run runs the program to its end, and returns what it wrote. It finds nothing
 // on its standard input. The error is nil when its exit status was 0, and else an
 // *ExitError, one that wraps ErrNotRun or ErrTimeout, or the cause of ctx, whose
-// end kills it, too.
-func (c Command) Run(ctx context.Context) (output string, err error) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
+// end ends it, too.
+func (c Command) Run(ctx context.Context) (Output, error) {
+	timeout := cmp.Or(c.Timeout, DefaultTimeout)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w after %v", ErrTimeout, timeout))
 	defer cancel()
-	out := newCapped(cmp.Or(c.MaxOutput, DefaultMaxOutput))
-	cmd := exec.CommandContext(limited, c.Args[0], c.Args[1:]...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), c.withheld), c.Env...)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
-	cmd.WaitDelay = drainTime
+	if limited.Err() != nil {
+		return Output{}, context.Cause(limited)
+	}
+	most := cmp.Or(c.MaxOutput, DefaultMaxOutput)
+	out, err := newStream(most)
+	if err != nil {
+		return Output{}, fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
+	streams := []*stream{out}
+	errs := out
+	if c.Apart {
+		if errs, err = newStream(most); err != nil {
+			out.drop()
+			return Output{}, fmt.Errorf("%w: %w", ErrNotRun, err)
+		}
+		streams = append(streams, errs)
+	}
+	cmd := c.prepared()
+	cmd.Stdout, cmd.Stderr = out.to, errs.to
 	if err := cmd.Start(); err != nil {
-		if cause := context.Cause(limited); cause != nil {
-			return "", cause
+		for _, s := range streams {
+			s.drop()
 		}
-		return "", fmt.Errorf("%w: %w", ErrNotRun, err)
+		return Output{}, c.notRun(err)
 	}
-	err = cmd.Wait()
-	cut := err != nil && limited.Err() != nil
+	for _, s := range streams {
+		go s.read()
+	}
+	ended, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		err = cmd.Wait()
+		close(ended)
+		for _, s := range streams {
+			<-s.done
+		}
+		close(over)
+	}()
+
+	cut := false
+	select {
+	case <-ended:
+		select {
+		case <-over:
+		default:
+			within(drainTime, over)
+		}
+	case <-limited.Done():
+		cut = true
+		c.end(ctx, cmd.Process.Pid, over)
+	}
 	if cut || c.KillRest {
-		killGroup(cmd.Process.Pid) // those that it has left behind
+		signalGroup(cmd.Process.Pid, syscall.SIGKILL) // with those that it has left behind
 	}
-	if cut {
-		return out.String(), context.Cause(limited)
+	gone := within(killTime, ended)
+	for _, s := range streams {
+		s.finish()
 	}
-	if errors.Is(err, exec.ErrWaitDelay) { // it has ended well, and left somebody behind who has its output
-		err = nil
+	output := Output{Stdout: out.text.text()}
+	if c.Apart {
+		output.Stderr = errs.text.text()
 	}
+	switch {
+	case !gone:
+		return output, fmt.Errorf("%w, which did not end it", context.Cause(limited))
+	case cut:
+		return output, context.Cause(limited)
+	}
+	return output, exitError(err)
+}
+
+// prepared is the program as it is to be started.
+func (c Command) prepared() *exec.Cmd {
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	cmd.Dir, cmd.Env = c.Dir, c.environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.User != nil {
+		cmd.SysProcAttr.Credential = c.User.credential
+	}
+	return cmd
+}
+
+func (c Command) environment() []string {
+	env := os.Environ()
+	if c.CleanEnv || len(c.Without) > 0 {
+		env = slices.DeleteFunc(env, func(variable string) bool {
+			name, _, _ := strings.Cut(variable, "=")
+			return c.CleanEnv && name != "PATH" || slices.Contains(c.Without, name)
+		})
+	}
+	if c.User != nil {
+		env = append(env, c.User.env...)
+	}
+	return append(env, c.Env...) // of two of a name the last one counts
+}
+
+// notRun is why a program could not be started.
+func (c Command) notRun(err error) error {
+	if _, found := os.Stat(c.Dir); c.Dir != "" && found != nil {
+		return fmt.Errorf("%w in that folder: %w", ErrNotRun, found)
+	}
+	path := c.Args[0]
+	if !strings.Contains(path, "/") {
+		path, _ = exec.LookPath(path)
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.Dir, path)
+	}
+	switch interpreter := firstLine(path); {
+	case errors.Is(err, syscall.ENOEXEC):
+		err = fmt.Errorf("%w: it is neither a program of this system nor a script whose first line names its interpreter, as #!/bin/sh", err)
+	case errors.Is(err, syscall.ENOENT) && strings.HasPrefix(interpreter, "#!"):
+		err = fmt.Errorf("%w: it is there, but not the interpreter that its first line names: %q", err, interpreter)
+	}
+	return fmt.Errorf("%w: %w", ErrNotRun, err)
+}
+
+// firstLine returns the beginning of the first line of a file, with what a file of
+// another system has at its end.
+func firstLine(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	begin := make([]byte, 128)
+	n, _ := f.Read(begin)
+	line, _, _ := strings.Cut(string(begin[:n]), "\n")
+	return line
+}
+
+func (c Command) grace() time.Duration { return cmp.Or(c.Grace, DefaultGrace) }
+
+// end asks a process group to end, and returns when all is over or its grace is.
+func (c Command) end(ctx context.Context, pid int, over <-chan struct{}) {
+	signalGroup(pid, syscall.SIGTERM)
+	grace := time.NewTimer(c.grace())
+	defer grace.Stop()
+	select {
+	case <-over:
+		return
+	case <-grace.C:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-over:
+	case <-grace.C:
+	case <-time.After(hurry):
+	}
+}
+
+// exitError is how a program has ended, by what was waited for.
+func exitError(err error) error {
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		status := exit.Sys().(syscall.WaitStatus)
-		if status.Signaled() {
-			return out.String(), &ExitError{Status: -1, Signal: status.Signal()}
-		}
-		return out.String(), &ExitError{Status: status.ExitStatus()}
+	if !errors.As(err, &exit) {
+		return err
 	}
-	return out.String(), err
-}
-
-// withheld reports whether a variable is one that the program does not get.
-func (c Command) withheld(variable string) bool {
-	name, _, _ := strings.Cut(variable, "=")
-	return slices.Contains(c.Without, name)
-}
-
-// killGroup kills a process group.
-func killGroup(pid int) error {
-	err := syscall.Kill(-pid, syscall.SIGKILL)
-	if err == syscall.ESRCH {
-		return os.ErrProcessDone
+	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+		return &ExitError{Status: -1, Signal: status.Signal()}
 	}
-	return err
+	return &ExitError{Status: exit.ExitCode()}
 }
 
-// capped keeps the beginning and the end of what is written to it.
-type capped struct {
-	mu   sync.Mutex
-	most int    // bytes of the beginning
-	head []byte // the beginning
-	last int    // bytes of the end
-	tail []byte // the end, and up to as much again before it
-	all  int64  // bytes that came after the beginning
-}
-
-func newCapped(most int) *capped { return &capped{most: most - most/2, last: most / 2} }
-
-func (c *capped) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := len(p)
-	first := min(n, c.most-len(c.head))
-	c.head, p = append(c.head, p[:first]...), p[first:]
-	c.all += int64(len(p))
-	c.tail = append(c.tail, p[max(0, len(p)-c.last):]...)
-	if len(c.tail) > 2*c.last {
-		c.tail = append(c.tail[:0], c.tail[len(c.tail)-c.last:]...)
+// within waits for a channel to be closed, and reports whether it was.
+func within(limit time.Duration, c <-chan struct{}) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
 	}
-	return n, nil
 }
 
-// String returns what was kept, and in a line of its own how much was not.
-func (c *capped) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	end := c.tail[max(0, len(c.tail)-c.last):]
-	lost := c.all - int64(len(end))
-	if lost == 0 {
-		return valid(append(slices.Clip(c.head), end...))
-	}
-	return fmt.Sprintf("%s\n(%d more bytes)\n%s", valid(c.head), lost, valid(end))
-}
-
-func valid(text []byte) string { return strings.ToValidUTF8(string(text), "\uFFFD") }
+// signalGroup sends all processes of a group a signal.
+func signalGroup(pid int, signal syscall.Signal) { syscall.Kill(-pid, signal) }

@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if output != tt.output || text != tt.err {
+			if output.Stdout.String() != tt.output || text != tt.err {
 				t.Errorf("got %q, error %q\nwant %q, error %q", output, text, tt.output, tt.err)
 			}
 		})
@@ -99,7 +99,7 @@ func TestRestIsKilled(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "pid")
 		c := sh("sleep 3000 >&- 2>&- & echo $! > " + file + "; echo done; exit " + status)
 		c.KillRest = true
-		if output, err := c.Run(t.Context()); output != "done\n" || (err == nil) != (status == "0") {
+		if output, err := c.Run(t.Context()); output.Stdout.String() != "done\n" || (err == nil) != (status == "0") {
 			t.Errorf("got %q, error %v", output, err)
 		}
 		waitForEnd(t, file)
@@ -139,7 +139,7 @@ func alive(pid int) bool {
 func TestLeftBehindIsNotAwaited(t *testing.T) {
 	begun := time.Now()
 	output, err := sh("sleep 3 & echo done").Run(t.Context())
-	if output != "done\n" || err != nil {
+	if output.Stdout.String() != "done\n" || err != nil {
 		t.Errorf("got %q, error %v", output, err)
 	}
 	if took := time.Since(begun); took > 2*time.Second {
@@ -151,7 +151,7 @@ func TestLeftBehindIsNotAwaited(t *testing.T) {
 func TestManyWrites(t *testing.T) {
 	c := command.Command{Args: []string{"sh", "-c", "echo begin; for n in $(seq 5000); do echo $n; done; printf 'the end'"}, MaxOutput: 20}
 	output, err := c.Run(t.Context())
-	if want := "begin\n1\n2\n\n(23886 more bytes)\n00\nthe end"; output != want || err != nil {
+	if want := "begin\n1\n2\n\n(23886 more bytes)\n00\nthe end"; output.Stdout.String() != want || err != nil {
 		t.Errorf("got %q, error %v, want %q", output, err, want)
 	}
 }

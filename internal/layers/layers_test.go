@@ -38,6 +38,7 @@ var house = map[string]room{
 	"cmd/supervisor_file_check":    {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_http_check":    {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_notify":        {floor: 6, may: []string{"internal/cli"}},
+	"cmd/supervisor_script_check":  {floor: 6, may: []string{"internal/cli"}},
 	"cmd/supervisor_tcp_check":     {floor: 6, may: []string{"internal/cli"}},
 	"examples/custom_check":        {floor: 6, may: public},
 	"examples/demo":                {floor: 6, may: public},
@@ -61,22 +62,23 @@ var house = map[string]room{
 	"internal/host":    {floor: 5, may: []string{"...", "internal/migrate"}},
 	"internal/migrate": {floor: 5, may: []string{"checks", "internal/cli", "internal/config", "internal/decimal", "internal/duration", "internal/setting", "record/uptimer"}},
 
-	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
+	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/script", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
 	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
 
-	"checks": {floor: 2, may: []string{"internal/command", "internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/proc", "notify", "supervisor"}},
+	"checks": {floor: 2, may: []string{"internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/jsoncheck", "internal/proc", "internal/script", "notify", "supervisor"}},
 
 	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
 
-	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/tlsfiles"}},
+	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/jsoncheck", "internal/tlsfiles"}},
 	"probes/mongo":    {floor: 2, may: []string{"probes"}},
 	"probes/mysql":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/postgres": {floor: 2, may: []string{"internal/readlimit", "probes"}},
 	"probes/redis":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
+	"probes/script":   {floor: 2, may: []string{"internal/script", "probes"}},
 	"probes/swift":    {floor: 2, may: []string{"internal/readlimit", "probes"}},
 
 	"sinks":          {floor: 2, may: []string{"internal/recurring", "internal/spool", "record"}},
@@ -94,17 +96,21 @@ var house = map[string]room{
 	"supervisor":                {floor: 1, may: []string{"internal/foreign"}},
 	"supervisor/supervisortest": {floor: 1, may: []string{"listener", "supervisor"}},
 
-	"internal/command":   {floor: 0},
-	"internal/decimal":   {floor: 0},
-	"internal/duration":  {floor: 0},
-	"internal/foreign":   {floor: 0},
-	"internal/httpcheck": {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
-	"internal/logout":    {floor: 0},
-	"internal/proc":      {floor: 0},
-	"internal/recurring": {floor: 0},
-	"internal/readlimit": {floor: 0},
-	"internal/spool":     {floor: 0},
-	"internal/tlsfiles":  {floor: 0},
+	"internal/cloudprober": {floor: 0, may: []string{"internal/foreign"}},
+	"internal/command":     {floor: 0},
+	"internal/decimal":     {floor: 0},
+	"internal/duration":    {floor: 0},
+	"internal/foreign":     {floor: 0},
+	"internal/httpcheck":   {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
+	"internal/jsoncheck":   {floor: 0},
+	"internal/logout":      {floor: 0},
+	"internal/nagios":      {floor: 0},
+	"internal/proc":        {floor: 0},
+	"internal/readlimit":   {floor: 0},
+	"internal/recurring":   {floor: 0},
+	"internal/script":      {floor: 0, may: []string{"internal/cloudprober", "internal/command", "internal/foreign", "internal/jsoncheck", "internal/nagios", "internal/recurring"}},
+	"internal/spool":       {floor: 0},
+	"internal/tlsfiles":    {floor: 0},
 }
 
 // libraries are the modules of others that we import, each with the packages
@@ -119,6 +125,7 @@ var libraries = map[string][]string{
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
 	"github.com/prometheus/client_golang":      {"health"},
+	"github.com/prometheus/common":             nil,
 	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,
 	"github.com/santhosh-tekuri/jsonschema/v6": nil,
@@ -127,12 +134,13 @@ var libraries = map[string][]string{
 	"github.com/spf13/pflag":                   {"internal/cli", "internal/docs", "internal/host"},
 	"github.com/ncw/swift/v2":                  {"probes/swift"},
 	"github.com/prometheus/procfs":             {"internal/proc"},
-	"github.com/theory/jsonpath":               {"probes"},
+	"github.com/theory/jsonpath":               {"internal/jsoncheck"},
 	"github.com/twmb/franz-go":                 {"sinks/kafka", "internal/bench"},
 	"github.com/twmb/franz-go/pkg/kfake":       nil,
 	"golang.org/x/net":                         {"health", "probes"},
 	"go.mongodb.org/mongo-driver/v2":           {"probes/mongo"},
 	"golang.org/x/sys":                         {"..."},
+	"google.golang.org/protobuf":               {"internal/cloudprober"}, // of which only encoding/protowire
 	"modernc.org/sqlite":                       {"sinks/sqlite", "internal/host"},
 	"golang.org/x/text":                        {"internal/show"},
 }
@@ -141,7 +149,7 @@ var libraries = map[string][]string{
 var light = []string{
 	"checks", "listener", "notify", "runner",
 	"cmd/supervisor_complex_check", "cmd/supervisor_cpu_check", "cmd/supervisor_file_check", "cmd/supervisor_http_check",
-	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
+	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_script_check", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
 }
 
 // heavy are databases, brokers, web frameworks and the like.

@@ -1,9 +1,10 @@
-package probes
+// Package jsoncheck says what is wrong with a document in JSON, by what is to be at some
+// places of it.
+package jsoncheck
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,9 +16,9 @@ import (
 	"github.com/theory/jsonpath"
 )
 
-// JSON is what is to be at some places of a document in JSON. What is set must hold for
+// Place is what is to be at some places of a document in JSON. What is set must hold for
 // each value that Path finds, of which there must be one.
-type JSON struct {
+type Place struct {
 	// Path finds values, as RFC 9535 has it: $.status, $.shards[*].state. It is
 	// required.
 	Path string
@@ -36,21 +37,21 @@ type JSON struct {
 	Absent bool
 }
 
-// criterion is a JSON that can be used.
+// criterion is a Place that can be used.
 type criterion struct {
-	JSON
+	Place
 	path    *jsonpath.Path
 	pattern *regexp.Regexp // nil for none
 }
 
 // criterion returns j with its values as those of documents are, or an error that says
 // what is wrong with it.
-func (j JSON) criterion() (c criterion, err error) {
+func (j Place) criterion() (c criterion, err error) {
 	path, err := jsonpath.Parse(j.Path)
 	if err != nil {
 		return c, fmt.Errorf("%q is no path such as $.status: %w", j.Path, err)
 	}
-	c = criterion{JSON: j, path: path}
+	c = criterion{Place: j, path: path}
 	if j.Matches != "" {
 		if c.pattern, err = regexp.Compile(j.Matches); err != nil {
 			return c, err
@@ -105,9 +106,12 @@ func plain(given any) (any, error) {
 	return written, nil
 }
 
-// documentJudge returns what judges a body by all criteria, nil for none, or an error that
-// says what is wrong with one.
-func documentJudge(all []JSON) (func(status int, body []byte, whole bool) []error, error) {
+// A Judge says what does not hold of a document.
+type Judge func(document []byte) []error
+
+// New returns what judges a document, called so in errors, by what is to be in it: nil for
+// nothing, or an error that says what is wrong with a Place.
+func New(called string, all []Place) (Judge, error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
@@ -119,18 +123,15 @@ func documentJudge(all []JSON) (func(status int, body []byte, whole bool) []erro
 		}
 		criteria = append(criteria, c)
 	}
-	return func(_ int, body []byte, whole bool) (found []error) {
-		if !whole {
-			return []error{errors.New("the body has more than a MiB of JSON, which is not looked at")}
-		}
-		decoder := json.NewDecoder(bytes.NewReader(body))
+	return func(text []byte) (found []error) {
+		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.UseNumber()
 		var document any
 		if decoder.Decode(&document) != nil {
-			return []error{errors.New("the body is not JSON")}
+			return []error{fmt.Errorf("%s is not JSON", called)}
 		}
 		if _, err := decoder.Token(); err != io.EOF {
-			return []error{errors.New("the body is more than one document in JSON")}
+			return []error{fmt.Errorf("%s is more than one document in JSON", called)}
 		}
 		for _, c := range criteria {
 			if err := c.judge(document); err != nil {

@@ -1,0 +1,202 @@
+package script
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cloudprober"
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
+)
+
+// Status is what a script has found.
+type Status int
+
+// What a script may have found. Unknown says that it could not look.
+const (
+	Unknown Status = iota
+	Healthy
+	Unhealthy
+)
+
+// String returns "unknown", "healthy" or "unhealthy".
+func (s Status) String() string { return [...]string{"unknown", "healthy", "unhealthy"}[s] }
+
+// Outcome is what came of a run.
+type Outcome struct {
+	Status Status
+	Err    error // why it is not Healthy
+
+	// Metrics are those that were found, at most MaxSeries, under names with labels as
+	// Prometheus writes them: rows{table="a"}. They are kept whatever the Status. What should
+	// be a metric and is none, and those beyond that number, are counted in bad_metrics and
+	// left_out_series, where there are any.
+	Metrics map[string]float64
+}
+
+// Subject is what a run is about.
+type Subject struct {
+	// Key is the same for what is the same: the script is run for it once at a time.
+	Key string
+
+	// Names are what %(NAME)s stands for.
+	Names map[string]string
+
+	// Env is told to the script, which is no server: "NAME=value".
+	Env []string
+}
+
+// Script is a script that can be run, for several subjects at once.
+type Script struct {
+	cfg      Config
+	names    []string // that may be used in it
+	program  command.Command
+	warning  Status
+	pattern  *regexp.Regexp  // nil for none
+	document jsoncheck.Judge // nil for none
+	server   *server         // nil for none
+	turns    turns
+
+	mu      sync.Mutex
+	trouble recurring.Trouble // with metrics that cannot be read
+}
+
+// slots are for the scripts that run at once.
+var slots = make(chan struct{}, MaxAtOnce)
+
+// Run runs the script, or asks its server. It waits until the script runs for the same
+// subject no more, and for its turn among all. A run that ctx has cut short is Unhealthy
+// because of the cause of ctx: the caller knows what that means.
+func (s *Script) Run(ctx context.Context, about Subject) Outcome {
+	end, err := s.turns.take(ctx, about.Key)
+	if err != nil {
+		return Outcome{Unknown, err, nil}
+	}
+	defer end()
+	if s.server != nil {
+		return s.ask(ctx, about)
+	}
+	program, err := expanded(s.program, s.names, about.Names)
+	if err != nil {
+		return Outcome{Unknown, err, nil}
+	}
+	program.Env = append(slices.Clone(about.Env), program.Env...)
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return Outcome{Unknown, fmt.Errorf("%w: %w", errNoTurn, context.Cause(ctx)), nil}
+	}
+	output, err := program.Run(ctx)
+	return s.judge(output, err)
+}
+
+// Close ends the server, if there is one. There must be no run any more.
+func (s *Script) Close() error {
+	if s.server != nil {
+		s.server.close()
+	}
+	return nil
+}
+
+// ask asks the server.
+func (s *Script) ask(ctx context.Context, about Subject) Outcome {
+	words, err := options(s.cfg.Options, s.names, about.Names)
+	if err != nil {
+		return Outcome{Unknown, err, nil}
+	}
+	reply, err := s.server.do(ctx, s.program.Timeout, words)
+	late := (*cloudprober.TimeoutError)(nil)
+	switch {
+	case errors.As(err, &late), ctx.Err() != nil && err != nil:
+		return Outcome{Unhealthy, err, nil}
+	case err != nil:
+		return Outcome{Unknown, err, nil}
+	}
+	o := Outcome{Healthy, nil, s.metrics(reply.Payload)}
+	if reply.Error != "" {
+		o.Status, o.Err = Unhealthy, fmt.Errorf("the server says: %s", foreign.Line(reply.Error, mostReason))
+	}
+	return s.expect(o, reply.Payload, true)
+}
+
+// log tells who wants to know of something that goes on, in the same words once an hour.
+func (s *Script) log(line string) {
+	if s.cfg.Log != nil {
+		s.cfg.Log(line)
+	}
+}
+
+// metrics reads the metrics of an output.
+func (s *Script) metrics(output string) map[string]float64 {
+	found := cloudprober.Metrics(output, MaxSeries)
+	var first error
+	if len(found.Errs) > 0 {
+		first = found.Errs[0]
+	}
+	return s.counted(found.Series, found.Bad, first, found.More)
+}
+
+// counted adds to metrics how many there are that cannot be read, and how many too many,
+// and says so.
+func (s *Script) counted(metrics map[string]float64, bad int, first error, more int) map[string]float64 {
+	text := ""
+	if bad > 0 {
+		metrics["bad_metrics"] = float64(bad)
+		text = fmt.Sprintf("%d metrics cannot be read", bad)
+		if first != nil {
+			text = fmt.Sprintf("%s, the first: %v", text, first)
+		}
+	}
+	if more > 0 {
+		metrics["left_out_series"] = float64(more)
+		text = strings.TrimPrefix(text+fmt.Sprintf("; there are %d metrics more than the %d that are kept", more, MaxSeries), "; ")
+	}
+	if text != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if tell, _ := s.trouble.Happens(time.Now(), text); tell {
+			s.log(foreign.Line(text, 2*mostReason))
+		}
+	}
+	return metrics
+}
+
+// turns has one run at a time for a key.
+type turns struct {
+	mu   sync.Mutex
+	busy map[string]chan struct{} // closed when the run has ended
+}
+
+// take waits until there is no run for a key, and begins one.
+func (t *turns) take(ctx context.Context, key string) (end func(), err error) {
+	for {
+		t.mu.Lock()
+		running, is := t.busy[key]
+		if !is {
+			ended := make(chan struct{})
+			t.busy[key] = ended
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				delete(t.busy, key)
+				close(ended)
+			}, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-running:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", errOtherRun, context.Cause(ctx))
+		}
+	}
+}

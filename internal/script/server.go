@@ -1,0 +1,173 @@
+package script
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cloudprober"
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
+)
+
+const (
+	firstPause = time.Second // before the second start of a server
+	mostPause  = time.Minute // up to which it doubles, until a server has answered
+
+	// serverGrace is how long a server may take to end, whether it heeds the end of its
+	// input, SIGTERM or nothing.
+	serverGrace = time.Second
+
+	// lastWords is how long the end of a server is waited for that has closed its output,
+	// or has written what is no reply: to say how it has ended.
+	lastWords = 100 * time.Millisecond
+)
+
+// server is a process that answers requests. It is started for the first of them, and again
+// for the next one when it has ended, but not before its pause is over.
+type server struct {
+	program command.Command
+	log     func(line string)
+
+	mu      sync.Mutex
+	now     *running // nil while none runs
+	err     error    // why none does
+	pause   time.Duration
+	again   time.Time // none is started before
+	trouble recurring.Trouble
+	closed  bool
+	ending  sync.WaitGroup
+}
+
+// running is a process of a server.
+type running struct {
+	process *command.Process
+	client  *cloudprober.Client
+
+	mu   sync.Mutex
+	last string // line of its standard error
+}
+
+var errClosed = errors.New("the script is no longer in use")
+
+func newServer(program command.Command, log func(line string)) *server {
+	return &server{program: program, log: log, pause: firstPause}
+}
+
+// do asks the server, and starts it if none runs. The error is a *cloudprober.TimeoutError
+// when there is no reply in time, the cause of ctx, or about the server: it cannot be
+// started, it has ended, or it writes what is no reply.
+func (s *server) do(ctx context.Context, limit time.Duration, options []cloudprober.Option) (cloudprober.Reply, error) {
+	r, err := s.get()
+	if err != nil {
+		return cloudprober.Reply{}, err
+	}
+	reply, err := r.client.Do(ctx, limit, options)
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pause = firstPause
+		if s.trouble.Ends() {
+			s.log("the server answers again")
+		}
+	case r.client.Err() != nil:
+		err = s.lost(r)
+	}
+	return reply, err
+}
+
+// get returns the process that runs, or starts one.
+func (s *server) get() (*running, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch wait := time.Until(s.again); {
+	case s.closed:
+		return nil, errClosed
+	case s.now != nil:
+		return s.now, nil
+	case wait > 0:
+		return nil, fmt.Errorf("%w; it is started again in %v at the earliest", s.err, max(wait.Round(time.Second), time.Second))
+	}
+	r := new(running)
+	process, err := s.program.Start(r.says(s.log))
+	if err != nil {
+		s.fails(fmt.Errorf("the server: %w", err))
+		return nil, s.err
+	}
+	r.process, r.client = process, cloudprober.NewClient(process.Stdout, process.Stdin)
+	s.now = r
+	s.ending.Go(func() {
+		select {
+		case <-process.Done():
+		case <-r.client.Done():
+		}
+		s.lost(r)
+		process.Close()
+	})
+	return r, nil
+}
+
+// says has the log, and whoever asks for the last words, get what a process writes to its
+// standard error.
+func (r *running) says(log func(line string)) func(line string) {
+	return func(line string) {
+		line = foreign.Line(line, mostReason)
+		r.mu.Lock()
+		r.last = line
+		r.mu.Unlock()
+		log("the server says: " + line)
+	}
+}
+
+// lost says why a process answers no more, which is said at once, and that there is none
+// from now on.
+func (s *server) lost(r *running) error {
+	why := r.client.Err()
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
+	select {
+	case <-r.process.Done():
+		why = r.process.Err()
+		if why == nil {
+			why = errors.New("it exited with status 0")
+		}
+	case <-timer.C:
+	}
+	r.mu.Lock()
+	err := because(fmt.Errorf("the server has failed: %w", why), r.last)
+	r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == r {
+		s.now = nil
+		if !s.closed {
+			s.fails(err)
+		}
+	}
+	return err
+}
+
+// fails has the next start wait, and says why. It is called with mu held.
+func (s *server) fails(err error) {
+	s.err, s.again = err, time.Now().Add(s.pause)
+	if tell, _ := s.trouble.Happens(time.Now(), err.Error()); tell {
+		s.log(fmt.Sprintf("%v; it is started again in %v at the earliest", err, s.pause))
+	}
+	s.pause = min(2*s.pause, mostPause)
+}
+
+// close ends the process that runs, if any, and waits for those that are about to.
+func (s *server) close() {
+	s.mu.Lock()
+	s.closed = true
+	r := s.now
+	s.mu.Unlock()
+	if r != nil {
+		r.process.Close()
+	}
+	s.ending.Wait()
+}

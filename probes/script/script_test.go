@@ -1,0 +1,82 @@
+package script_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/probes"
+	"github.com/supervisor-checks/supervisor-checks/probes/script"
+)
+
+var _ probes.Measurer = (*script.Script)(nil)
+
+func TestScript(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cfg     script.Config
+		want    string // the error; "" is none
+		metrics map[string]float64
+	}{
+		{"healthy", script.Config{Command: []string{"sh", "-c", `test "$SUPERVISOR_CHECK_PROBE $1" = "shop shop"`, "sh", "%(probe_name)s"}}, "", nil},
+		{"unhealthy", script.Config{Command: []string{"sh", "-c", "echo closed; exit 1"}}, "it exited with status 1: closed", nil},
+		{"unknown is no success", script.Config{Command: []string{"sh", "-c", "exit 3"}}, "it exited with status 3", nil},
+		{"what cannot be run is none", script.Config{Command: []string{"/no/such"}}, "it cannot be run: fork/exec /no/such: no such file or directory", nil},
+		{"too slow", script.Config{Command: []string{"sleep", "60"}, Timeout: 100 * time.Millisecond}, "it took too long and was killed after 100ms", nil},
+		{"metrics of a failure", script.Config{Command: []string{"sh", "-c", "echo orders 7; exit 1"}, Protocol: "cloudprober"}, "it exited with status 1: orders 7", map[string]float64{"orders": 7}},
+	} {
+		p, err := script.New("shop", tt.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		metrics, err := p.Measure(t.Context())
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != tt.want || !maps.Equal(metrics, tt.metrics) {
+			t.Errorf("%s: got %q, %v\nwant %q, %v", tt.name, text, metrics, tt.want, tt.metrics)
+		}
+		if err := p.Check(t.Context()); (err == nil) != (tt.want == "") {
+			t.Errorf("%s: Check says %v", tt.name, err)
+		}
+		if err := p.Close(); err != nil || p.Name() != "shop" {
+			t.Errorf("%s: %s: %v", tt.name, p.Name(), err)
+		}
+	}
+}
+
+func TestCutShort(t *testing.T) {
+	p, err := script.New("shop", script.Config{Command: []string{"sleep", "60"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := probes.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	var late *probes.TimeoutError
+	if err := p.Check(ctx); !errors.As(err, &late) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  script.Config
+		want string
+	}{
+		{"", script.Config{Command: []string{"true"}}, "script: name: is required"},
+		{"a", script.Config{Command: []string{"true"}, Retries: 1}, "script: retries: are not for probes, which look again at their next time"},
+		{"a", script.Config{}, "script: command: names no program"},
+		{"a", script.Config{Command: []string{"true", "%(pid)s"}}, `script: command: "%(pid)s": after a % comes (probe_name)s, or another %`},
+		{"a", script.Config{Command: []string{"true"}, ExpectOutput: "("}, "script: expect_output: error parsing regexp: missing closing ): `(`"},
+	} {
+		_, err := script.New(tt.name, tt.cfg)
+		var bad *probes.ConfigError
+		if !errors.As(err, &bad) || err.Error() != tt.want {
+			t.Errorf("%v\nwant %s", err, tt.want)
+		}
+	}
+}
