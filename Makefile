@@ -44,6 +44,7 @@ demo: need-supervisord build ## break three workers and watch them being restart
 
 # To compile takes longer than to run: all is compiled once, with the race detector.
 test unit: export GOFLAGS += -race
+test unit: export GORACE = atexit_sleep_ms=0
 .PHONY: test
 test: need-supervisord need-compiler need-shells need-servers lint docs-diff together ## all checks and tests
 

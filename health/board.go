@@ -75,7 +75,7 @@ func (b *Board) Write(_ context.Context, r record.Record) error {
 	case r.Kind != record.CheckResult:
 		return nil
 	}
-	result := Result{Process: r.Process, Name: r.Check, Status: Status(r.Status), At: b.now(), Took: time.Duration(r.Seconds * float64(time.Second))}
+	result := Result{Process: r.Process, Name: r.Check, Status: Status(r.Status), At: b.now(), Took: time.Duration(r.Seconds * float64(time.Second)), Metrics: r.Metrics}
 	if result.Status != Healthy {
 		result.Err = errors.New(cmp.Or(r.Reason, r.Status))
 	}

@@ -3,7 +3,10 @@ package health
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/supervisor-checks/supervisor-checks/record"
 )
@@ -29,8 +34,8 @@ type MetricsConfig struct {
 	// More, if not nil, are others, whose labels depend on what there is.
 	More func() []Counter
 
-	// MaxSeries is how many results are told of at most. What is more is counted. 0
-	// means DefaultMaxSeries.
+	// MaxSeries is how many results are told of at most, and how many of the metrics
+	// that came with them. What is more is counted. 0 means DefaultMaxSeries.
 	MaxSeries int
 }
 
@@ -57,9 +62,16 @@ type Metrics struct {
 	cfg     MetricsConfig
 	handler http.Handler
 
-	mu   sync.Mutex
-	acts map[act]float64
-	more float64 // that had no room
+	mu     sync.Mutex
+	acts   map[act]float64
+	more   float64 // that had no room
+	series map[string]series
+}
+
+// series is a metric that came with results, as Prometheus has it.
+type series struct {
+	name          string // "" for what is no metric
+	labels, value []string
 }
 
 // act is something that was done about a process.
@@ -74,13 +86,14 @@ var (
 	resultTime    = prometheus.NewDesc("supervisor_check_last_result_timestamp_seconds", "When the newest result was found.", []string{"process", "check"}, nil)
 	actsTotal     = prometheus.NewDesc("supervisor_actions_total", "What was done about processes since the start of this listener.", []string{"process", "action"}, nil)
 	actsLeft      = prometheus.NewDesc("supervisor_actions_left_out_total", "Actions that are not told, since there are more than may be.", nil, nil)
+	metricsLeft   = prometheus.NewDesc("supervisor_metrics_left_out", "Metrics of checks and probes that are not told, since there are more than may be, or since nothing can be made of their names.", nil, nil)
 	seriesLeft    = prometheus.NewDesc("supervisor_results_left_out", "Results that are not told, since there are more than may be.", nil, nil)
 )
 
 // NewMetrics returns Metrics, whose Handler is for Prometheus.
 func NewMetrics(cfg MetricsConfig) *Metrics {
 	cfg.MaxSeries = cmp.Or(cfg.MaxSeries, DefaultMaxSeries)
-	m := &Metrics{cfg: cfg, acts: make(map[act]float64)}
+	m := &Metrics{cfg: cfg, acts: make(map[act]float64), series: make(map[string]series)}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
 	for _, c := range cfg.Counters {
@@ -150,6 +163,7 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		}
 	}
 	gauge(seriesLeft, float64(max(0, len(results)-m.cfg.MaxSeries)))
+	gauge(metricsLeft, m.measured(results[:min(len(results), m.cfg.MaxSeries)], c))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c <- prometheus.MustNewConstMetric(actsLeft, prometheus.CounterValue, m.more)
@@ -157,6 +171,66 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(actsTotal, prometheus.CounterValue, n, valid(a.process), a.action)
 	}
 }
+
+// measured tells what came with results, and returns how much of it is left out.
+func (m *Metrics) measured(results []Result, c chan<- prometheus.Metric) (left float64) {
+	told := 0
+	for _, r := range results {
+		prefix, labels, values := "supervisor_metric_", []string{"process", "check"}, []string{valid(r.Process), valid(r.Name)}
+		if r.Process == "" {
+			prefix, labels, values = "probe_metric_", []string{"probe"}, values[1:]
+		}
+		mine := make(map[string]bool) // names may be alike only after they were made valid
+		for _, key := range slices.Sorted(maps.Keys(r.Metrics)) {
+			s := m.parse(key)
+			desc := prometheus.NewDesc(prefix+s.name, "What a check or a probe has measured.", slices.Concat(labels, s.labels), nil)
+			same := fmt.Sprint(s.name, s.labels, s.value)
+			one, err := prometheus.NewConstMetric(desc, prometheus.GaugeValue, r.Metrics[key], slices.Concat(values, s.value)...)
+			if err != nil || s.name == "" || mine[same] || told == m.cfg.MaxSeries {
+				left++
+				continue
+			}
+			mine[same] = true
+			told++
+			c <- one
+		}
+	}
+	return left
+}
+
+// parse takes the name of a metric apart, as Prometheus writes it.
+func (m *Metrics) parse(key string) series {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, known := m.series[key]; known {
+		return s
+	}
+	if len(m.series) >= m.cfg.MaxSeries { // of things that there are no more
+		clear(m.series)
+	}
+	name, labels, has := strings.Cut(key, "{")
+	s := series{name: unnamed.ReplaceAllString(name, "_")}
+	if has {
+		parser := expfmt.NewTextParser(model.LegacyValidation)
+		families, err := parser.TextToMetricFamilies(strings.NewReader("x{" + labels + " 1\n"))
+		if family := families["x"]; err != nil || family == nil || len(family.Metric) != 1 {
+			s.name = ""
+		} else {
+			for _, label := range family.Metric[0].Label {
+				name := label.GetName()
+				if name == "process" || name == "check" || name == "probe" {
+					name = "exported_" + name // as Prometheus does with labels that it has itself
+				}
+				s.labels, s.value = append(s.labels, name), append(s.value, valid(label.GetValue()))
+			}
+		}
+	}
+	m.series[key] = s
+	return s
+}
+
+// unnamed is what a name of Prometheus does not have.
+var unnamed = regexp.MustCompile("[^a-zA-Z0-9_]")
 
 // valid is a name as a label must be.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -17,9 +17,9 @@ import (
 func TestMetrics(t *testing.T) {
 	at := time.Unix(1e9, 5e8)
 	m := health.NewMetrics(health.MetricsConfig{Sources: []health.Source{processes{
-		{Name: "db", Status: health.Healthy, At: at, Took: 1500 * time.Millisecond},
+		{Name: "db", Status: health.Healthy, At: at, Took: 1500 * time.Millisecond, Metrics: map[string]float64{"rss_bytes": 1024}},
 		{Name: "http", Process: "web:a\xff", Status: health.Unhealthy, Err: errors.New("500"), At: at, Took: time.Millisecond},
-		{Name: "http", Process: "web:b", Status: health.Stale},
+		{Name: "http", Process: "web:b", Status: health.Stale, Metrics: map[string]float64{"http.status_code": 503, "http_status_code": 503, `rows{table="a \"b\"",process="own"}`: 7, `bad{`: 1, "too_many": 1}},
 		{Name: "too many", Process: "web:c", Status: health.Healthy},
 	}}, MaxSeries: 3, Counters: []health.Counter{{Name: "supervisor_ticks_total", Help: "Ticks.", Value: func() uint64 { return 7 }},
 		{Name: "supervisor_sink_waiting_records", Help: "Waiting.", Labels: map[string]string{"sink": "a"}, Gauge: true, Value: func() uint64 { return 8 }}}})
@@ -39,6 +39,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	const want = `probe_duration_seconds{probe="db"} 1.5
+probe_metric_rss_bytes{probe="db"} 1024
 probe_success{probe="db"} 1
 supervisor_actions_left_out_total 99
 supervisor_actions_total{action="given_up",process="web:a"} 1
@@ -53,6 +54,9 @@ supervisor_check_status{check="http",process="web:a` + "\uFFFD" + `",status="unh
 supervisor_check_status{check="http",process="web:b",status="stale"} 1
 supervisor_check_success{check="http",process="web:a` + "\uFFFD" + `"} 0
 supervisor_check_success{check="http",process="web:b"} 0
+supervisor_metric_http_status_code{check="http",process="web:b"} 503
+supervisor_metric_rows{check="http",exported_process="own",process="web:b",table="a \"b\""} 7
+supervisor_metrics_left_out 3
 supervisor_results_left_out 1
 supervisor_sink_waiting_records{sink="a"} 8
 supervisor_ticks_total 7`

@@ -47,7 +47,12 @@ type Result struct {
 	At      time.Time     // when that was known; zero when it never was
 	Took    time.Duration // the look
 	Answer  probes.Answer // of a probes.Asker
-	Until   time.Time     // when it is Stale, unless there is another before; zero for never
+
+	// Metrics are what a check or a probes.Measurer has measured, under names that may have
+	// labels as Prometheus writes them. They are not to be changed.
+	Metrics map[string]float64
+
+	Until time.Time // when it is Stale, unless there is another before; zero for never
 }
 
 // Source is what knows how something is. A Prober is one.
@@ -309,7 +314,7 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	one.flight = flight
 	now := p.cfg.Now()
 	if one.running > 0 { // which was given up
-		one.last.Answer = probes.Answer{}
+		one.last.Answer, one.last.Metrics = probes.Answer{}, nil
 		p.land(one, now, fmt.Errorf("%w: it began %v ago", ErrStillRunning, now.Sub(one.since).Round(time.Second)))
 		go p.cfg.Results(one.last)
 		return flight
@@ -329,10 +334,13 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 			one.mu.Unlock()
 			done <- f
 		}()
-		if asker, is := one.Probe.(probes.Asker); is {
-			f.answer, f.err = asker.Ask(ctx)
-		} else {
-			f.err = one.Check(ctx)
+		switch probe := one.Probe.(type) {
+		case probes.Asker:
+			f.answer, f.err = probe.Ask(ctx)
+		case probes.Measurer:
+			f.metrics, f.err = probe.Measure(ctx)
+		default:
+			f.err = probe.Check(ctx)
 		}
 	}()
 	go func() {
@@ -348,7 +356,7 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 		}
 		cancel()
 		one.mu.Lock()
-		one.last.Took, one.last.Answer = time.Since(begun), f.answer
+		one.last.Took, one.last.Answer, one.last.Metrics = time.Since(begun), f.answer, f.metrics
 		p.land(one, p.cfg.Now(), f.err)
 		result := one.last
 		one.mu.Unlock()
@@ -359,8 +367,9 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 
 // outcome is what came of a look.
 type outcome struct {
-	answer probes.Answer
-	err    error
+	answer  probes.Answer
+	metrics map[string]float64
+	err     error
 }
 
 // grace is how long a probe has to return when its time is over.
@@ -368,7 +377,7 @@ const grace = 100 * time.Millisecond
 
 // land notes the result of a look. The lock is held.
 func (p *Prober) land(one *probed, at time.Time, err error) {
-	one.last = Result{Name: one.Name(), Status: Healthy, At: at, Took: one.last.Took, Answer: one.last.Answer}
+	one.last = Result{Name: one.Name(), Status: Healthy, At: at, Took: one.last.Took, Answer: one.last.Answer, Metrics: one.last.Metrics}
 	if err != nil {
 		one.last.Status, one.last.Err = Unhealthy, err
 	}

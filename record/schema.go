@@ -78,7 +78,7 @@ var kinds = map[Kind]about{
 	Transition:  {"A process has another status for a check than before, or is further on its way to that; or a dependency has another.", []string{"status", "before"}, []string{"process", "check", "probe", "pid", "count", "reason", "seconds", "metrics", "pending"}, [][]string{{"process", "check"}, {"probe"}}},
 	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}, nil},
 	Group:       {"Something that is so of a group of processes.", []string{"group", "action"}, []string{"process", "check", "why"}, nil},
-	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex"}, nil},
+	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex", "metrics"}, nil},
 	Listener:    {"Something about who records.", []string{"action"}, []string{"why", "sink", "dropped"}, nil},
 }
 

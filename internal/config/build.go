@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -27,8 +28,8 @@ var builtin = Defaults{
 	},
 }
 
-// Made are the checks that remember what they have seen, of processor time or of logs,
-// by their settings, and by the number of those before with the same in the file. All
+// Made are the checks that remember what they have seen, of processor time or of logs, or
+// that have a server, by their settings, and by the number of those before with the same in the file. All
 // others are made anew each time, with what their files say then.
 type Made map[string]checks.Check
 
@@ -36,6 +37,7 @@ type Made map[string]checks.Check
 type builder struct {
 	before, now Made
 	equal       map[string]int // how many there are of the same settings
+	around      surroundings
 }
 
 // check makes a check, or finds it.
@@ -72,6 +74,9 @@ func (b *builder) members(parts []Kind, around RuleSettings, compose func(...che
 
 // one makes a check that has no parts, or finds it.
 func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, err error) {
+	if s, is := settings.(*Script); is {
+		s.around = b.around
+	}
 	remembers, is := settings.(rememberer)
 	if !is {
 		if made, err = settings.make(around); err != nil {
@@ -79,7 +84,7 @@ func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, e
 		}
 		return made, nil
 	}
-	id := fmt.Sprintf("%#v", remembers.config())
+	id := fmt.Sprintf("%#v", remembers.config(around))
 	b.equal[id]++
 	id = fmt.Sprintf("%s %d", id, b.equal[id])
 	if made = b.before[id]; made == nil {
@@ -94,9 +99,10 @@ func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, e
 // Config makes a listener's configuration of a file, with checks that were made
 // before where they are the same, and puts in their place those that it has now. The
 // error says which part of the file cannot be had, such as a password in a file of its
-// own; what was made before stays then.
-func (f *File) Config(made Made) (cfg runner.Config, err error) {
-	b := &builder{before: made, now: make(Made), equal: make(map[string]int)}
+// own; what was made before stays then. log, if not nil, is told in a line of what scripts
+// have to say besides their results.
+func (f *File) Config(made Made, log func(string)) (cfg runner.Config, err error) {
+	b := &builder{before: made, now: make(Made), equal: make(map[string]int), around: surroundings{f.Environment, log}}
 	cfg = runner.Config{
 		Name: f.Name, StateDir: f.StateDir,
 		Server: supervisor.Config{URL: f.Server.URL, Username: f.Server.Username},
@@ -120,9 +126,27 @@ func (f *File) Config(made Made) (cfg runner.Config, err error) {
 	if len(cfg.Watches) == 0 && len(f.Watch) > 0 {
 		return cfg, fmt.Errorf("watch: every check is left out with enabled: false")
 	}
+	for id, c := range made {
+		if b.now[id] == nil {
+			end(c)
+		}
+	}
 	clear(made)
 	maps.Copy(made, b.now)
 	return cfg, nil
+}
+
+// End ends what the checks have begun.
+func (m Made) End() {
+	for _, c := range m {
+		end(c)
+	}
+}
+
+func end(c checks.Check) {
+	if closer, is := c.(io.Closer); is {
+		closer.Close()
+	}
 }
 
 // identity is the same for the same settings, and says nothing of them.

@@ -429,7 +429,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	made := make(Made)
-	cfg, err := f.Config(made)
+	cfg, err := f.Config(made, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -486,7 +486,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("max_unavailable of the second entry: %v", got)
 	}
 	os.WriteFile(path, []byte("another\n"), 0o600)
-	again, err := f.Config(made)
+	again, err := f.Config(made, nil)
 	if again.Server.Password != "another" || again.Watches[0].Rules[0].Check == w.Rules[0].Check {
 		t.Errorf("a check that remembers nothing is the one of before: it has read its files then")
 	}
@@ -497,7 +497,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the check of the log is another one, with nothing to remember")
 	}
 	f.Watch[0].Checks[len(f.Watch[0].Checks)-1].Log.Times++
-	if other, err := f.Config(made); err != nil || other.Watches[0].Rules[10].Check == w.Rules[10].Check {
+	if other, err := f.Config(made, nil); err != nil || other.Watches[0].Rules[10].Check == w.Rules[10].Check {
 		t.Errorf("the check of the log has its old settings; error %v", err)
 	}
 }
@@ -522,7 +522,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made))
+	cfg, err := f.Config(make(Made), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -545,7 +545,7 @@ func TestExamples(t *testing.T) {
 		}
 		f, err := Read(path, text, environment)
 		if err == nil {
-			_, err = f.Config(make(Made))
+			_, err = f.Config(make(Made), nil)
 		}
 		if err != nil {
 			t.Error(err)
@@ -593,7 +593,7 @@ func TestIdentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := f.Config(make(Made))
+		cfg, err := f.Config(make(Made), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -633,7 +633,7 @@ func TestNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made))
+	cfg, err := f.Config(make(Made), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -685,7 +685,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made))
+	cfg, err := f.Config(make(Made), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -722,7 +722,7 @@ func TestMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := f.Config(made)
+		cfg, err := f.Config(made, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -751,7 +751,7 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Config(made); err == nil || len(made) != 1 {
+	if _, err := f.Config(made, nil); err == nil || len(made) != 1 {
 		t.Errorf("error %v, and %d checks of before", err, len(made))
 	}
 }
@@ -825,7 +825,7 @@ watch: {processes: a, checks: {tcp: {port: 80}}, after_stop: [sh, -c, x, "Token:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made))
+	cfg, err := f.Config(make(Made), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -942,7 +942,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made))
+	cfg, err := f.Config(make(Made), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

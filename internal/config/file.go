@@ -32,6 +32,7 @@ type File struct {
 	Concurrency *Count   `key:"concurrency" doc:"How many processes are checked at once at most."`
 	Defaults    Defaults `key:"defaults" doc:"Settings for all entries of watch that do not have their own."`
 	Watch       []Watch  `key:"watch" doc:"Which processes are watched, and how. Where several entries match a process, their checks add up. A file without it is for run --standalone, which then looks at probes alone."`
+	Environment string   `key:"environment" doc:"What this host is for: production, staging. Scripts that are only_in others are skipped. What $SUPERVISOR_CHECKS_ENVIRONMENT says where it is not given."`
 	Probes      []Probe  `key:"probes" doc:"What the processes depend on, and how that is."`
 	Sinks       []Sink   `key:"sinks" doc:"Where records of all that is found and done go, besides the log."`
 	History     *History `key:"history" none:"off" doc:"The database of the same records that supervisor_checks history and summary read; off for none."`
@@ -352,7 +353,7 @@ type maker interface {
 // rememberer is a maker of a check that remembers what it has seen.
 type rememberer interface {
 	maker
-	config() any // of the check
+	config(around RuleSettings) any // of the check
 }
 
 // given returns the checks that are given, by their keys: each is a maker, an AllOf
@@ -736,7 +737,7 @@ func (c *CPU) settings() checks.CPUConfig {
 	return s
 }
 
-func (c *CPU) config() any { return c.settings() }
+func (c *CPU) config(RuleSettings) any { return c.settings() }
 
 func (c *CPU) make(RuleSettings) (checks.Check, error) { return checks.NewCPU(c.settings()) }
 
@@ -789,19 +790,6 @@ func (f *FDs) make(RuleSettings) (checks.Check, error)      { return f.of(checks
 func (t *Threads) make(RuleSettings) (checks.Check, error)  { return t.of(checks.Threads) }
 func (c *Children) make(RuleSettings) (checks.Check, error) { return c.of(checks.Children) }
 
-// Script is a check by a program of the user's.
-type Script struct {
-	Command Words `key:"command" need:"true" doc:"The program with its arguments, run without a shell. %(process_name)s, %(group_name)s, %(namespec)s and %(pid)s in them stand for those of the process, %% for %. Exit status 0 is healthy; 3, 126 and 127 are unknown; any other is unhealthy, and its last line of output says why. SUPERVISOR_CHECK_PROCESS, _GROUP, _NAME and _PID in its environment say which process it is about; SUPERVISOR_USERNAME, _PASSWORD, _PROCESS_NAME and _GROUP_NAME, which are the listener's, it does not get. What it leaves behind in its process group is killed."`
-	tries
-}
-
-func (s *Script) check(report func(key, format string, args ...any)) { tryOut(s, report) }
-
-func (s *Script) make(around RuleSettings) (checks.Check, error) {
-	timeout, retries := s.over(around)
-	return checks.NewScript(checks.ScriptConfig{Command: s.Command, Timeout: timeout, Retries: retries})
-}
-
 // Lines is a check of how often certain lines are in the log of a process.
 type Lines struct {
 	Pattern string           `key:"pattern" need:"true" doc:"A regular expression that a line matches which counts: 'ERROR|panic:'. What is in the log when a run of the process is first looked at does not count, and neither does what was written while it was not looked at: for longer than 4m and than four times what is usual."`
@@ -817,7 +805,7 @@ func (l *Lines) settings() checks.LogConfig {
 	return checks.LogConfig{Pattern: l.Pattern, Times: int(l.Times), Within: time.Duration(l.Within), Stream: l.Stream}
 }
 
-func (l *Lines) config() any { return l.settings() }
+func (l *Lines) config(RuleSettings) any { return l.settings() }
 
 func (l *Lines) make(RuleSettings) (checks.Check, error) { return checks.NewLog(l.settings()) }
 

@@ -53,6 +53,7 @@ type ProbeKind struct {
 	GitLab        *ProbeStatusIO `key:"gitlab" doc:"What GitLab's status page reports."`
 	Statuspage    *ProbePage     `key:"statuspage" doc:"What a status page at statuspage.io reports. url: https://www.githubstatus.com."`
 	StatusIO      *ProbeStatusIO `key:"statusio" doc:"What a status page at status.io reports."`
+	Script        *ProbeScript   `key:"script" doc:"What a program of yours says of it."`
 	Sample        *ProbeSample   `key:"sample" doc:"Nothing: it is for trying things out."`
 }
 
@@ -211,6 +212,18 @@ type ExpectJSON struct {
 	Absent      bool     `key:"absent" doc:"There must be nothing there."`
 }
 
+// place is what it says.
+func (j ExpectJSON) place() probes.JSON {
+	place := probes.JSON{Path: j.Path, LessThan: (*float64)(j.LessThan), GreaterThan: (*float64)(j.GreaterThan), Matches: j.Matches, Absent: j.Absent}
+	if j.Equals != nil {
+		place.Equals = j.Equals.Value
+	}
+	if j.NotEquals != nil {
+		place.NotEquals = j.NotEquals.Value
+	}
+	return place
+}
+
 func (p *ProbeHTTP) probe(_, name string, timeout time.Duration) (probes.Probe, error) {
 	cfg, err := p.config(name, timeout)
 	if err != nil {
@@ -218,14 +231,7 @@ func (p *ProbeHTTP) probe(_, name string, timeout time.Duration) (probes.Probe, 
 	}
 	cfg.Method, cfg.Body, cfg.ExpectStatus, cfg.ExpectBody, cfg.ExpectHeader = p.Method, p.Body, p.ExpectStatus, p.ExpectBody, p.ExpectHeader
 	for _, j := range p.ExpectJSON {
-		expected := probes.JSON{Path: j.Path, LessThan: (*float64)(j.LessThan), GreaterThan: (*float64)(j.GreaterThan), Matches: j.Matches, Absent: j.Absent}
-		if j.Equals != nil {
-			expected.Equals = j.Equals.Value
-		}
-		if j.NotEquals != nil {
-			expected.NotEquals = j.NotEquals.Value
-		}
-		cfg.ExpectJSON = append(cfg.ExpectJSON, expected)
+		cfg.ExpectJSON = append(cfg.ExpectJSON, j.place())
 	}
 	return probes.NewHTTP(cfg)
 }
@@ -452,8 +458,8 @@ type BuiltProbe struct {
 	Period, Timeout time.Duration
 }
 
-// BuildProbes makes the probes.
-func (f *File) BuildProbes() (all []BuiltProbe, err error) {
+// BuildProbes makes the probes. log is that of Config.
+func (f *File) BuildProbes(log func(string)) (all []BuiltProbe, err error) {
 	for i, p := range f.Probes {
 		if p.Enabled != nil && !*p.Enabled {
 			continue
@@ -462,6 +468,9 @@ func (f *File) BuildProbes() (all []BuiltProbe, err error) {
 		built.Period = cmp.Or(built.Period, defaultProbePeriod)
 		built.Timeout = cmp.Or(built.Timeout, min(probes.DefaultTimeout, built.Period))
 		for key, one := range p.given() {
+			if s, is := one.(*ProbeScript); is {
+				s.around = surroundings{f.Environment, log}
+			}
 			if built.Probe, err = one.probe(key, p.Name, built.Timeout); err != nil {
 				return nil, fmt.Errorf("probes[%d].%s: %w", i, key, err)
 			}

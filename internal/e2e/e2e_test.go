@@ -88,6 +88,10 @@ func newHost(t *testing.T, path string, d *realsupervisord.Daemon) *host {
 		}
 		h.Stop()
 		h.wantValidRecords()
+		if strings.Contains(h.Log(), "DATA RACE") {
+			t.Error("there is a data race:")
+			h.logs()
+		}
 	})
 	return h
 }

@@ -280,7 +280,7 @@ func probeRows(ctx context.Context, p *health.Prober) (rows []runner.Row) {
 		return nil
 	}
 	for _, r := range p.Check(ctx) {
-		result := checks.Result{Status: checks.Healthy, Err: r.Err}
+		result := checks.Result{Status: checks.Healthy, Err: r.Err, Metrics: r.Metrics}
 		switch r.Status {
 		case health.Unhealthy:
 			result.Status = checks.Unhealthy

@@ -69,7 +69,7 @@ func recorder(cfg *runner.Config) func(health.Result) {
 	last := make(map[string]health.Status) // by the names of probes
 	return func(r health.Result) {
 		rec := record.Record{Kind: record.ProbeResult, Time: r.At, Host: host, Listener: name, Probe: r.Name, Status: string(r.Status), Seconds: r.Took.Seconds(),
-			URL: r.Answer.URL, StatusCode: r.Answer.StatusCode, Regex: r.Answer.Regex, MatchesRegex: r.Answer.MatchesRegex}
+			URL: r.Answer.URL, StatusCode: r.Answer.StatusCode, Regex: r.Answer.Regex, MatchesRegex: r.Answer.MatchesRegex, Metrics: r.Metrics}
 		if r.Err != nil {
 			rec.Reason = r.Err.Error()
 		}

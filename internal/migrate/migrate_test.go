@@ -180,7 +180,7 @@ func TestFilesAreValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := file.Config(config.Made{})
+		cfg, err := file.Config(config.Made{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
