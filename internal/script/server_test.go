@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,6 +216,14 @@ func TestServerFails(t *testing.T) {
 			}
 			if o.Metrics["pid"] == before.Metrics["pid"] || l.count("the server answers again") != 1 {
 				t.Errorf("%v, before %v; it logs %q", o.Metrics, before.Metrics, l.lines)
+			}
+			for begun := time.Now(); syscall.Kill(int(before.Metrics["pid"]), 0) == nil; time.Sleep(time.Millisecond) {
+				if time.Since(begun) > 30*time.Second {
+					t.Fatal("the one before lives")
+				}
+			}
+			if s.Run(t.Context(), about(tt.do, "web")); l.count("it is started again in 1s at the earliest") != 2 {
+				t.Errorf("it logs %q: it has answered, and begins with 1s again", l.lines)
 			}
 		})
 	}
