@@ -244,6 +244,19 @@ func TestServerThatDiesUnasked(t *testing.T) {
 	}
 }
 
+// TestServerThatSaysTooMuch has the log get the beginning of it, and the reason its end.
+func TestServerThatSaysTooMuch(t *testing.T) {
+	t.Parallel()
+	s, l := newServer(t, script.Config{Command: []string{"sh", "-c", "seq 1000 >&2; exit 4"}})
+	o := s.Run(t.Context(), about("", "web"))
+	if o.Err == nil || o.Err.Error() != "the server has failed: it exited with status 4: 1000" {
+		t.Errorf("%+v", o)
+	}
+	if l.count("the server says: ") != 20 || l.count("the server says more than 20 lines in a minute") != 1 {
+		t.Errorf("it logs %q", l.lines)
+	}
+}
+
 // TestServerThatReadsNothing has more sent to it than a pipe holds, and is ended all the
 // same.
 func TestServerThatReadsNothing(t *testing.T) {
