@@ -65,8 +65,8 @@ func (c *Script) Name() string { return "script" }
 // The program is told of the process in the variables SUPERVISOR_CHECK_PROCESS, _GROUP,
 // _NAME and _PID, besides our own environment, of which it does not get
 // SUPERVISOR_USERNAME, SUPERVISOR_PASSWORD, SUPERVISOR_PROCESS_NAME and
-// SUPERVISOR_GROUP_NAME, for they are the listener's. It finds nothing on its standard
-// input. When its time is over its process group is asked to end, and killed two seconds
+// SUPERVISOR_GROUP_NAME, for they are the listener's. A server is told of it in Options
+// alone. The program finds nothing on its standard input. When its time is over its process group is asked to end, and killed two seconds
 // later; what it leaves behind in its process group is killed when it has ended. It is run
 // once at a time for each process, and no more than 64 programs are run at once in all.
 //

@@ -59,12 +59,16 @@ func TestStart(t *testing.T) {
 // out of it, who hold its outputs open.
 func TestDeathIsNoticed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
-	p, _ := start(t, "setsid sleep 3 & sleep 3000 & echo $! > "+file+"; echo last; kill -9 $$")
+	begun := time.Now()
+	p, _ := start(t, "setsid sleep 20 & sleep 3000 & echo $! > "+file+"; echo last; kill -9 $$")
 	text, _ := io.ReadAll(p.Stdout)
 	<-p.Done()
 	var exit *command.ExitError
 	if err := p.Err(); !errors.As(err, &exit) || exit.Signal != syscall.SIGKILL || string(text) != "last\n" {
 		t.Errorf("got %q, error %v", text, err)
+	}
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("it took %v", took)
 	}
 	waitForEnd(t, file)
 	if _, err := p.Stdin.Write([]byte("x")); err == nil {

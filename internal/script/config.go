@@ -116,9 +116,9 @@ type Config struct {
 	// 3 s, 6 s, 9 s … 0 or less means never. A probe does not repeat anything.
 	Retries int
 
-	// Log is told in a line of what a server writes to its standard error, of its end and
-	// of why it cannot be started, and of metrics that cannot be read: in the same words once
-	// an hour. nil means nobody is.
+	// Log is told in a line of what a server writes to its standard error, up to 20 lines in
+	// a minute, and, in the same words once an hour, of its end, of why it cannot be started,
+	// and of metrics that cannot be read. nil means nobody is.
 	Log func(line string)
 }
 

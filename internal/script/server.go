@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,11 @@ const (
 	// input, SIGTERM or nothing.
 	serverGrace = time.Second
 
-	// lastWords is how long the end of a server is waited for that has closed its output,
-	// or has written what is no reply: to say how it has ended.
-	lastWords = 100 * time.Millisecond
+	mostLines = 20 // of a server's standard error in a minute that are logged
+
+	// lastWords is how long the end of a server is waited for that has closed its output, to
+	// say how it has ended.
+	lastWords = time.Second
 )
 
 // server is a process that answers requests. It is started for the first of them, and again
@@ -51,7 +54,10 @@ type running struct {
 	last string // line of its standard error
 }
 
-var errClosed = errors.New("the script is no longer in use")
+var (
+	errClosed = errors.New("the script is no longer in use")
+	errExited = errors.New("it exited with status 0")
+)
 
 func newServer(program command.Command, log func(line string)) *server {
 	return &server{program: program, log: log, pause: firstPause}
@@ -112,14 +118,24 @@ func (s *server) get() (*running, error) {
 }
 
 // says has the log, and whoever asks for the last words, get what a process writes to its
-// standard error.
+// standard error. Of the lines of a minute the log gets the first ones.
 func (r *running) says(log func(line string)) func(line string) {
+	var minute time.Time
+	said := 0
 	return func(line string) {
 		line = foreign.Line(line, mostReason)
 		r.mu.Lock()
 		r.last = line
 		r.mu.Unlock()
-		log("the server says: " + line)
+		if now := time.Now(); now.Sub(minute) >= time.Minute {
+			minute, said = now, 0
+		}
+		switch said++; {
+		case said <= mostLines:
+			log("the server says: " + line)
+		case said == mostLines+1:
+			log(fmt.Sprintf("the server says more than %d lines in a minute: the rest of them is left out", mostLines))
+		}
 	}
 }
 
@@ -127,15 +143,14 @@ func (r *running) says(log func(line string)) func(line string) {
 // from now on.
 func (s *server) lost(r *running) error {
 	why := r.client.Err()
-	timer := time.NewTimer(lastWords)
-	defer timer.Stop()
-	select {
-	case <-r.process.Done():
-		why = r.process.Err()
-		if why == nil {
-			why = errors.New("it exited with status 0")
+	if !errors.Is(why, cloudprober.ErrFrame) {
+		timer := time.NewTimer(lastWords)
+		defer timer.Stop()
+		select {
+		case <-r.process.Done():
+			why = cmp.Or(r.process.Err(), errExited)
+		case <-timer.C:
 		}
-	case <-timer.C:
 	}
 	r.mu.Lock()
 	err := because(fmt.Errorf("the server has failed: %w", why), r.last)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,6 +217,14 @@ func TestServerFails(t *testing.T) {
 			if o.Metrics["pid"] == before.Metrics["pid"] || l.count("the server answers again") != 1 {
 				t.Errorf("%v, before %v; it logs %q", o.Metrics, before.Metrics, l.lines)
 			}
+			for begun := time.Now(); syscall.Kill(int(before.Metrics["pid"]), 0) == nil; time.Sleep(time.Millisecond) {
+				if time.Since(begun) > 30*time.Second {
+					t.Fatal("the one before lives")
+				}
+			}
+			if s.Run(t.Context(), about(tt.do, "web")); l.count("it is started again in 1s at the earliest") != 2 {
+				t.Errorf("it logs %q: it has answered, and begins with 1s again", l.lines)
+			}
 		})
 	}
 }
@@ -232,6 +241,19 @@ func TestServerThatDiesUnasked(t *testing.T) {
 		if time.Since(begun) > 30*time.Second {
 			t.Fatalf("it logs %q", l.lines)
 		}
+	}
+}
+
+// TestServerThatSaysTooMuch has the log get the beginning of it, and the reason its end.
+func TestServerThatSaysTooMuch(t *testing.T) {
+	t.Parallel()
+	s, l := newServer(t, script.Config{Command: []string{"sh", "-c", "seq 1000 >&2; exit 4"}})
+	o := s.Run(t.Context(), about("", "web"))
+	if o.Err == nil || o.Err.Error() != "the server has failed: it exited with status 4: 1000" {
+		t.Errorf("%+v", o)
+	}
+	if l.count("the server says: ") != 20 || l.count("the server says more than 20 lines in a minute") != 1 {
+		t.Errorf("it logs %q", l.lines)
 	}
 }
 
