@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,8 +146,11 @@ func TestNoReplyBeyondTheLimit(t *testing.T) {
 func TestPanicIsAnError(t *testing.T) {
 	var log lines
 	client, _ := serve(t, &log, func(_ context.Context, req Request) (string, error) {
-		if req.ID == 1 {
+		switch req.ID {
+		case 1:
 			panic("oh")
+		case 2:
+			runtime.Goexit()
 		}
 		return "", errors.New("")
 	})
@@ -156,7 +160,10 @@ func TestPanicIsAnError(t *testing.T) {
 	if text := log.String(); !strings.HasPrefix(text, "request 1: panic: oh\n") || !strings.Contains(text, "serve_test.go") {
 		t.Errorf("log %q has no stack", text)
 	}
-	if got, err := client.Do(t.Context(), time.Minute, nil); got != (Reply{ID: 2, Error: "failed"}) || err != nil {
+	if got, err := client.Do(t.Context(), time.Minute, nil); got != (Reply{ID: 2, Error: "it ended without a result"}) || err != nil {
+		t.Errorf("the end of a goroutine: got %v, %v", got, err)
+	}
+	if got, err := client.Do(t.Context(), time.Minute, nil); got != (Reply{ID: 3, Error: "failed"}) || err != nil {
 		t.Errorf("an error without words: got %v, %v", got, err)
 	}
 }

@@ -90,8 +90,12 @@ func (s *server) read(ctx context.Context, in io.Reader) error {
 func (s *server) answer(ctx context.Context, req Request) {
 	handled := make(chan Reply, 1)
 	go func() {
-		defer close(handled)
-		handled <- s.reply(ctx, req)
+		rep := Reply{ID: req.ID, Error: "it ended without a result"} // as by runtime.Goexit
+		defer func() {
+			handled <- rep
+			close(handled)
+		}()
+		rep = s.reply(ctx, req)
 	}()
 	select {
 	case rep := <-handled:

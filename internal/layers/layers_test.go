@@ -27,7 +27,7 @@ type room struct {
 }
 
 // public are the packages that anybody can import.
-var public = []string{"checks", "listener", "notify", "record", "runner", "supervisor"}
+var public = []string{"checks", "listener", "notify", "prober", "record", "runner", "supervisor"}
 
 // house is the table of the design. A new package gets a row.
 var house = map[string]room{
@@ -44,6 +44,7 @@ var house = map[string]room{
 	"examples/demo":                {floor: 6, may: public},
 	"examples/health_endpoint":     {floor: 6, may: append([]string{"health", "probes/postgres", "probes/redis"}, public...)},
 	"examples/heartbeat_worker":    {floor: 6, may: public},
+	"examples/prober":              {floor: 6, may: public},
 	"internal/conformance":         {floor: 6, may: []string{"..."}, forTests: true},
 	"internal/docs":                {floor: 6, may: []string{"internal/cli", "internal/config", "internal/host", "record"}},
 	"internal/bench":               {floor: 6, may: []string{"..."}, forTests: true},
@@ -71,6 +72,8 @@ var house = map[string]room{
 
 	"checks": {floor: 2, may: []string{"internal/decimal", "internal/duration", "internal/foreign", "internal/httpcheck", "internal/jsoncheck", "internal/proc", "internal/script", "notify", "supervisor"}},
 
+	"prober": {floor: 2, may: []string{"internal/cloudprober", "internal/duration", "internal/foreign", "internal/nagios"}},
+
 	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
 
 	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/jsoncheck", "internal/tlsfiles"}},
@@ -88,7 +91,7 @@ var house = map[string]room{
 
 	"internal/availability":     {floor: 2, may: []string{"record"}},
 	"internal/control":          {floor: 1},
-	"internal/show":             {floor: 1, may: []string{"internal/foreign"}},
+	"internal/show":             {floor: 1, may: []string{"internal/foreign", "internal/nagios"}},
 	"listener":                  {floor: 1},
 	"notify":                    {floor: 1},
 	"record":                    {floor: 1},
@@ -104,7 +107,7 @@ var house = map[string]room{
 	"internal/httpcheck":   {floor: 0, may: []string{"internal/duration", "internal/tlsfiles"}},
 	"internal/jsoncheck":   {floor: 0},
 	"internal/logout":      {floor: 0},
-	"internal/nagios":      {floor: 0},
+	"internal/nagios":      {floor: 0, may: []string{"internal/foreign"}},
 	"internal/proc":        {floor: 0},
 	"internal/readlimit":   {floor: 0},
 	"internal/recurring":   {floor: 0},
@@ -147,7 +150,7 @@ var libraries = map[string][]string{
 
 // light are the packages whose users get nothing heavy with them.
 var light = []string{
-	"checks", "listener", "notify", "runner",
+	"checks", "listener", "notify", "prober", "runner",
 	"cmd/supervisor_complex_check", "cmd/supervisor_cpu_check", "cmd/supervisor_file_check", "cmd/supervisor_http_check",
 	"cmd/supervisor_memory_check", "cmd/supervisor_notify", "cmd/supervisor_script_check", "cmd/supervisor_tcp_check", "cmd/supervisor_xmlrpc_check",
 }

@@ -1,4 +1,4 @@
-// Package nagios reads what monitoring plugins print
+// Package nagios reads and writes what monitoring plugins print
 // (https://www.monitoring-plugins.org/doc/guidelines.html).
 package nagios
 
@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
 
 // unit is the end that the name of a metric has for it, and what its values are
@@ -148,4 +150,33 @@ func named(label, suffix string) string {
 		return name
 	}
 	return strings.TrimRight(strings.TrimSuffix(name, suffix), "_") + suffix
+}
+
+// Text returns text as it may stand in a line before performance data: without what would
+// begin those, or end the line.
+func Text(text string) string { return foreign.Line(strings.ReplaceAll(text, "|", "¦"), 0) }
+
+// suffixes are what the names of metrics end in, with the units of their values.
+var suffixes = []struct{ suffix, unit string }{
+	{"_seconds", "s"}, {"_msec", "ms"}, {"_ms", "ms"}, {"_bytes", "B"}, {"_percent", "%"}, {"_total", "c"},
+}
+
+// label replaces what must not be in a label, and doubles quotes.
+var label = strings.NewReplacer("=", "_", "'", "''", "|", "¦")
+
+// Figure returns a metric as an item of performance data. The unit at the end of its name
+// is behind the value: rss_bytes is 'rss'=7B. A value that is no number is U.
+func Figure(metric string, value float64) string {
+	unit := ""
+	for _, s := range suffixes {
+		if short, is := strings.CutSuffix(metric, s.suffix); is {
+			metric, unit = short, s.unit
+			break
+		}
+	}
+	text := "U"
+	if !math.IsNaN(value) && !math.IsInf(value, 0) {
+		text = strconv.FormatFloat(value, 'f', -1, 64) + unit
+	}
+	return "'" + label.Replace(foreign.Line(metric, 0)) + "'=" + text
 }

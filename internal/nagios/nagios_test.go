@@ -45,12 +45,6 @@ var outputs = []struct {
 	{"nothing between quotes, or before =", "OK | ''=1 =2 a=3", "OK", values{"a": 3}, 2},
 	{"a name twice", "OK | 'a b'=1 a_b=2 a_b=3s", "OK", values{"a_b": 1, "a_b_seconds": 3}, 1},
 	{"not UTF-8", "OK\xff | 'a\xff\x00'=1", "OK\xff", values{"a__": 1}, 0},
-	{
-		"our own", // as internal/show prints it
-		`SUPERVISOR_CHECKS OK - 1 check of 1 process healthy | 'a_''b''¦c\n took'=0.0000001s 'web:a memory rss'=1099511627776B 'web:a cpu cpu'=99.5% 'x requests'=7c 'x restarts'=-2 'x nan'=U 'x inf'=U`,
-		"SUPERVISOR_CHECKS OK - 1 check of 1 process healthy",
-		values{"a__b__c_n_took_seconds": 1e-7, "web_a_memory_rss_bytes": 1 << 40, "web_a_cpu_cpu_percent": 99.5, "x_requests_total": 7, "x_restarts": -2}, 0,
-	},
 }
 
 func TestParse(t *testing.T) {
@@ -64,6 +58,39 @@ func TestParse(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	for _, tt := range []struct {
+		metric   string
+		value    float64
+		text     string
+		asMetric string
+		read     float64
+	}{
+		{"web:a memory rss_bytes", 1 << 40, "'web:a memory rss'=1099511627776B", "web_a_memory_rss_bytes", 1 << 40},
+		{"a='b'|c\n took_seconds", 1e-7, `'a_''b''¦c\n took'=0.0000001s`, "a__b__c_n_took_seconds", 1e-7},
+		{"cpu_percent", 99.5, "'cpu'=99.5%", "cpu_percent", 99.5},
+		{"requests_total", 7, "'requests'=7c", "requests_total", 7},
+		{"restarts", -2, "'restarts'=-2", "restarts", -2},
+		{"login_latency_msec", 123.456, "'login_latency'=123.456ms", "login_latency_seconds", .123456},
+		{"login_ms", 1, "'login'=1ms", "login_seconds", .001},
+		{"nan_bytes", math.NaN(), "'nan'=U", "", 0},
+		{"inf", math.Inf(-1), "'inf'=U", "", 0},
+	} {
+		text := Figure(tt.metric, tt.value)
+		if text != tt.text {
+			t.Errorf("%s: got %s, want %s", tt.metric, text, tt.text)
+		}
+		want := values{}
+		if tt.asMetric != "" {
+			want[tt.asMetric] = tt.read
+		}
+		said, got, bad := Parse(Text("503 | a\nb") + " | " + text)
+		if diff := cmp.Diff(want, got); said != `503 ¦ a\nb` || bad != 0 || diff != "" {
+			t.Errorf("%s: text %q, %d bad (-want +got)\n%s", text, said, bad, diff)
+		}
 	}
 }
 

@@ -2,12 +2,10 @@ package show
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
+	"github.com/supervisor-checks/supervisor-checks/internal/nagios"
 )
 
 // Report is what was found, in the words of statuses: healthy, unhealthy, unknown.
@@ -171,17 +169,17 @@ func (r Report) text() string {
 		if i == 0 {
 			b.WriteString(" |")
 		}
-		b.WriteString(" " + f.text())
+		b.WriteString(" " + nagios.Figure(f.Of+" "+f.Metric, f.Value))
 	}
 	b.WriteByte('\n')
 	for _, line := range slices.Concat(lines, r.Notes) {
-		b.WriteString(nagiosText(line) + "\n")
+		b.WriteString(nagios.Text(line) + "\n")
 	}
 	return b.String()
 }
 
 func nagiosLine(status, text string) string {
-	return "SUPERVISOR_CHECKS " + verdicts[status].word + " - " + nagiosText(text)
+	return "SUPERVISOR_CHECKS " + verdicts[status].word + " - " + nagios.Text(text)
 }
 
 // NagiosError returns what a plugin prints that could not look, and why.
@@ -196,30 +194,6 @@ func WantsNagios(args []string) bool {
 		}
 	}
 	return false
-}
-
-// nagiosText returns text without what would begin figures, or end the line.
-func nagiosText(text string) string { return foreign.Line(strings.ReplaceAll(text, "|", "¦"), 0) }
-
-// units are what the names of metrics end in, with their units in figures.
-var units = []struct{ suffix, unit string }{{"_seconds", "s"}, {"_bytes", "B"}, {"_percent", "%"}, {"_total", "c"}}
-
-// label replaces what must not be in the label of a figure, and doubles quotes.
-var label = strings.NewReplacer("=", "_", "'", "''", "|", "¦")
-
-// text returns a figure as a plugin prints it. A value that is no number is U.
-func (f Figure) text() string {
-	metric, unit := f.Metric, ""
-	for _, u := range units {
-		if short, is := strings.CutSuffix(metric, u.suffix); is {
-			metric, unit = short, u.unit
-		}
-	}
-	value := "U"
-	if !math.IsNaN(f.Value) && !math.IsInf(f.Value, 0) {
-		value = strconv.FormatFloat(f.Value, 'f', -1, 64) + unit
-	}
-	return "'" + label.Replace(foreign.Line(f.Of+" "+metric, 0)) + "'=" + value
 }
 
 // Count is a number with what it counts.
