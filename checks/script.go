@@ -66,9 +66,11 @@ func (c *Script) Name() string { return "script" }
 // _NAME and _PID, besides our own environment, of which it does not get
 // SUPERVISOR_USERNAME, SUPERVISOR_PASSWORD, SUPERVISOR_PROCESS_NAME and
 // SUPERVISOR_GROUP_NAME, for they are the listener's. A server is told of it in Options
-// alone. The program finds nothing on its standard input. When its time is over its process group is asked to end, and killed two seconds
-// later; what it leaves behind in its process group is killed when it has ended. It is run
-// once at a time for each process, and no more than 64 programs are run at once in all.
+// alone. The program finds nothing on its standard input. When its time is over its
+// process group is asked to end, and killed two seconds later; what it leaves behind in its
+// process group is killed when it has ended. It is run once at a time for each process, and
+// no more than 64 programs are run at once in all. Where we are in an environment that is
+// none of OnlyIn it is not run, and the result is Skipped.
 //
 // The metrics are those that the program has printed, at most 100. What should be one and
 // cannot be read is counted in bad_metrics, and what is beyond that number in
@@ -82,11 +84,17 @@ func (c *Script) Run(ctx context.Context, p supervisor.Process) Result {
 	var found script.Outcome
 	r := outcome(ctx, retry(ctx, c.cfg.Retries, func() error {
 		found = c.script.Run(ctx, about)
-		if found.Status == script.Unknown {
+		switch found.Status {
+		case script.Unknown:
 			return fmt.Errorf("%w: %w", ErrUnknown, found.Err)
+		case script.Skipped:
+			return nil
 		}
 		return found.Err
 	}))
+	if found.Status == script.Skipped {
+		r = Skip(found.Err)
+	}
 	r.Metrics = found.Metrics
 	return r
 }

@@ -79,6 +79,22 @@ func TestScript(t *testing.T) {
 	}
 }
 
+// TestScriptElsewhere does not run what is for other environments.
+func TestScriptElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "created")
+	for environment, want := range map[string]checks.Status{"develop": checks.Healthy, "production": checks.Skipped, "": checks.Skipped} {
+		os.Remove(path)
+		c, err := checks.NewScript(checks.ScriptConfig{Command: []string{"touch", path}, OnlyIn: []string{"develop"}, Environment: environment})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.Run(t.Context(), supervisor.Process{Name: "a"})
+		if _, err := os.Stat(path); r.Status != want || (r.Err == nil) != (want == checks.Healthy) || (err == nil) != (want == checks.Healthy) {
+			t.Errorf("in %q: %+v, and the file that it creates: %v", environment, r, err)
+		}
+	}
+}
+
 func TestScriptCutShortIsUnknown(t *testing.T) {
 	c, err := checks.NewScript(checks.ScriptConfig{Command: []string{"sleep", "60"}})
 	if err != nil {

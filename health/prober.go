@@ -396,6 +396,13 @@ func (p *Prober) land(one *probed, at time.Time, err error) {
 	}
 }
 
+// Close ends what the probes have begun, when nobody asks for them any more.
+func (p *Prober) Close() {
+	for _, one := range p.all() {
+		probes.Close(one.Probe)
+	}
+}
+
 // Tell has c told of each new result, unless it has not taken the one before. It should
 // have room for one.
 func (p *Prober) Tell(c chan<- struct{}) {

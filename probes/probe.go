@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -102,6 +103,17 @@ func Sample(name string, takes time.Duration, healthy bool) Probe {
 		}
 		return nil
 	})
+}
+
+// Close ends what a probe has begun, such as connections, where it has a Close for that. It
+// must not be used any more.
+func Close(p Probe) {
+	switch p := p.(type) {
+	case io.Closer:
+		p.Close()
+	case interface{ Close() }:
+		p.Close()
+	}
 }
 
 // ErrSkipped is wrapped by the error of a probe that is not made where we are: it says

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -40,10 +42,12 @@ func newScript() *Program {
 		f.BoolVar(&cfg.CleanEnv, "clean-env", false, "give it nothing of this program's environment but PATH")
 		f.StringVar(&cfg.Protocol, "protocol", script.Exit, "how it says what it has found: `PROTOCOL` exit (by its exit status: 0 healthy, 3, 126 and 127 unknown, else unhealthy), "+
 			"nagios, cloudprober, cloudprober-server (it is started once, and answers requests) or json (its last line: "+
-			`{"status": "healthy", "unhealthy" or "unknown", "reason": TEXT, "metrics": {NAME: NUMBER}})`)
+			`{"status": "healthy", "unhealthy", "unknown" or "skipped", "reason": TEXT, "metrics": {NAME: NUMBER}})`)
 		f.StringVar(&cfg.Warning, "warning", script.Healthy.String(), "`STATUS` that a warning of nagios means: healthy, unhealthy or unknown")
 		f.StringArrayVar(&options, "option", nil, "send this option to a cloudprober-server, `NAME=VALUE`; may be repeated")
 		field(f, "option", "options")
+		f.StringArrayVar(&cfg.OnlyIn, "only-in", nil, "run it only in this `ENVIRONMENT`, as develop or staging, and skip it elsewhere: for what creates data; may be repeated")
+		f.StringVar(&cfg.Environment, "environment", "", "`ENVIRONMENT` that this is (default $SUPERVISOR_CHECKS_ENVIRONMENT)")
 		retryOptions(f, &timeout, &retries)
 		words(f, "protocol", script.Protocols...)
 		words(f, "warning", "healthy", "unhealthy", "unknown")
@@ -55,6 +59,7 @@ func newScript() *Program {
 		f.StringArrayVar(&paths, "expect-json", nil, `there must be something at this JSON path in what it prints, `+"`PATH`"+` as $.status or $.nodes[?@.up==true]; may be repeated`)
 	})
 	return p.does(func() ([]checks.Check, error) {
+		cfg.Environment = cmp.Or(cfg.Environment, os.Getenv("SUPERVISOR_CHECKS_ENVIRONMENT"))
 		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
 		var err error
 		if cfg.Command, err = command.Split(line); err == nil && (cfg.Dir == "" || !strings.Contains(cfg.Command[0], "/")) {

@@ -103,7 +103,7 @@ func TestGood(t *testing.T) {
 			t.Errorf("a number of many digits: %v", p.HTTP.ExpectJSON[0].Equals.Value)
 		}
 	}
-	built, err := f.BuildProbes()
+	built, err := f.BuildProbes(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -816,5 +816,8 @@ func Read(name string, document []byte, environment func(string) (string, bool))
 	if err := read(name, document, environment, f); err != nil {
 		return nil, err
 	}
+	if f.Environment == "" && environment != nil {
+		f.Environment, _ = environment("SUPERVISOR_CHECKS_ENVIRONMENT")
+	}
 	return f, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -108,18 +107,8 @@ func (p *Probe) check(report func(key, format string, args ...any)) {
 		case err != nil:
 			report(key, "%v", err)
 		default:
-			closeProbe(made)
+			probes.Close(made)
 		}
-	}
-}
-
-// closeProbe ends what a probe has begun that was made to see whether it can be.
-func closeProbe(p probes.Probe) {
-	switch p := p.(type) {
-	case io.Closer:
-		p.Close()
-	case interface{ Close() }:
-		p.Close()
 	}
 }
 

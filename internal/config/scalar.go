@@ -163,8 +163,8 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[Schedule](): one(parseSchedule, text(`^ *[^ ]+( +[^ ]+){4} *$`)),
 	reflect.TypeFor[Zone]():     one(parseZone, map[string]any{"type": "string", "minLength": 1}),
 
-	reflect.TypeFor[scriptProtocol]():     wordOf[scriptProtocol](script.Protocols...),
-	reflect.TypeFor[scriptWarning]():      wordOf[scriptWarning]("healthy", "unhealthy", "unknown"),
+	reflect.TypeFor[scriptProtocol](): wordOf[scriptProtocol](script.Protocols...),
+	reflect.TypeFor[scriptWarning]():  wordOf[scriptWarning]("healthy", "unhealthy", "unknown"),
 	reflect.TypeFor[LogFormat]():      wordOf[LogFormat]("text", "json", "gelf"),
 	reflect.TypeFor[RecordFormat]():   wordOf[RecordFormat]("records", "uptimer"),
 	reflect.TypeFor[logout.Address](): one(logout.ParseAddress, text(`^stderr$|^(tcp|udp|syslog\+tcp|syslog\+udp)://[^/@]+/?$|^syslog:///.`)),

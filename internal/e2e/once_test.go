@@ -27,6 +27,7 @@ var byHand = []struct{ check, args string }{
 	{"xmlrpc", "supervisor_xmlrpc_check -u /RPC2 -p web_([0-9]+) -r 0"},
 	{"memory", "supervisor_memory_check -m 100MiB"},
 	{"cpu", "supervisor_cpu_check -p 5 -i 0"},
+	{"script", "supervisor_script_check -r 0 --command {dir}/script"},
 	{"tcp,memory", `supervisor_complex_check -c {"tcp":{"port":"web_([0-9]+)","num_retries":0},"memory":{"max_rss":"100MiB"}}`},
 }
 
@@ -131,6 +132,7 @@ var programs = map[string]func(args []string, stdin io.Reader, stdout, stderr io
 	"supervisor_http_check":    cli.HTTP,
 	"supervisor_memory_check":  cli.Memory,
 	"supervisor_notify":        cli.Notify,
+	"supervisor_script_check":  cli.Script,
 	"supervisor_tcp_check":     cli.TCP,
 	"supervisor_xmlrpc_check":  cli.XMLRPC,
 }

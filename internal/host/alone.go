@@ -95,7 +95,7 @@ func (f *fromFile) alone(c *cobra.Command, file *config.File, cfg runner.Config)
 		}
 		record.Log(cfg.Log).Write(ctx, r)
 	}
-	around, err := surround(file, &cfg, cfg.Log)
+	around, err := surround(file, &cfg, f.say)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}

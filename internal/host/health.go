@@ -20,9 +20,10 @@ import (
 )
 
 // newProber is one with the probes of a file; nil for none. Without a background they are
-// looked at when they are asked for. results, if not nil, is told of each result.
-func newProber(file *config.File, background bool, results func(health.Result)) (*health.Prober, error) {
-	built, err := file.BuildProbes()
+// looked at when they are asked for. results, if not nil, is told of each result, and say of
+// what scripts say besides.
+func newProber(file *config.File, background bool, results func(health.Result), say func(string)) (*health.Prober, error) {
+	built, err := file.BuildProbes(say)
 	if err != nil || len(built) == 0 {
 		return nil, err
 	}
@@ -52,10 +53,10 @@ type surroundings struct {
 }
 
 // surround makes the surroundings of a file, and joins cfg to them.
-func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroundings, error) {
-	s := &surroundings{board: health.NewBoard(nil), log: log, alone: len(cfg.Watches) == 0}
+func surround(file *config.File, cfg *runner.Config, say func(string)) (*surroundings, error) {
+	s := &surroundings{board: health.NewBoard(nil), log: cfg.Log, alone: len(cfg.Watches) == 0}
 	var err error
-	if s.prober, err = newProber(file, true, recorder(cfg)); err != nil {
+	if s.prober, err = newProber(file, true, recorder(cfg), say); err != nil {
 		return nil, err
 	}
 	cfg.Down, cfg.Dependencies = s.down, s.dependencies
@@ -107,7 +108,7 @@ func surround(file *config.File, cfg *runner.Config, log *slog.Logger) (*surroun
 		}
 		mux.Handle(path, s.gate)
 	}
-	s.server = &health.ServerConfig{Address: file.Health.Listen, Handler: mux, CertFile: file.Health.CertFile, KeyFile: file.Health.KeyFile, Log: log}
+	s.server = &health.ServerConfig{Address: file.Health.Listen, Handler: mux, CertFile: file.Health.CertFile, KeyFile: file.Health.KeyFile, Log: s.log}
 	return s, nil
 }
 
@@ -132,6 +133,9 @@ func (s *surroundings) run(ctx context.Context) {
 	}
 	for range parts {
 		<-done
+	}
+	if s.prober != nil {
+		s.prober.Close()
 	}
 }
 

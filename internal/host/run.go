@@ -34,6 +34,7 @@ type fromFile struct {
 	shard      string
 	usage      string // of run
 	made       config.Made
+	log        *slog.Logger // of run
 }
 
 // fileCommands are the commands that read a file.
@@ -85,12 +86,19 @@ func (f *fromFile) read() (*config.File, runner.Config, error) {
 	if err != nil {
 		return nil, runner.Config{}, fileError{err}
 	}
-	cfg, err := file.Config(f.made)
+	cfg, err := file.Config(f.made, f.say)
 	if err != nil {
 		return nil, cfg, fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
 	cfg.StateDir = cmp.Or(f.stateDir, cfg.StateDir)
 	return file, cfg, nil
+}
+
+// say has the log tell what scripts say besides their results, where there is a log.
+func (f *fromFile) say(line string) {
+	if f.log != nil {
+		f.log.Warn("script: " + line)
+	}
 }
 
 // fileError is an error of the file.
@@ -120,6 +128,8 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer closeLog()
+	f.log = log
+	defer f.made.End()
 	cfg.Log, cfg.DryRun = log, f.dryRun
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
@@ -134,7 +144,7 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 	if err := addSinks(file, &cfg, ""); err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
-	around, err := surround(file, &cfg, cfg.Log)
+	around, err := surround(file, &cfg, f.say)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
@@ -202,9 +212,13 @@ func (f *fromFile) once(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	prober, err := newProber(file, false, nil)
+	defer f.made.End()
+	prober, err := newProber(file, false, nil, f.say)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}
+	}
+	if prober != nil {
+		defer prober.Close()
 	}
 	return f.show(c, "supervisor_checks once", func(ctx context.Context) (*show.Page, error) {
 		page, status, err := cli.Look(ctx, cfg, sayWhere, func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) })

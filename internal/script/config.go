@@ -56,7 +56,7 @@ const (
 
 	// JSON is an object in the last line of the output, as
 	// {"status": "unhealthy", "reason": "the queue is full", "metrics": {"queue_length": 17}}.
-	// Its status is healthy, unhealthy or unknown. The others may be left out, and what else
+	// Its status is healthy, unhealthy, unknown or skipped. The others may be left out, and what else
 	// is in it says nothing. What is no such line is unknown. Who says healthy must exit with
 	// 0.
 	JSON = "json"
@@ -107,6 +107,12 @@ type Config struct {
 	ExpectText, RejectText []string
 	ExpectJSON             []jsoncheck.Place
 
+	// OnlyIn are the environments that it is run in, such as develop and staging: for what
+	// creates data, say. Where Environment is none of them, "" included, it is Skipped.
+	// None means everywhere.
+	OnlyIn      []string
+	Environment string
+
 	// Timeout bounds one run, and one request to a server. After it the script and all of
 	// its process group are asked to end, and killed two seconds later. 0 means
 	// DefaultTimeout.
@@ -146,6 +152,7 @@ var withheld = []string{"SUPERVISOR_USERNAME", "SUPERVISOR_PASSWORD", "SUPERVISO
 func New(cfg Config, names ...string) (*Script, error) {
 	cfg.Options, cfg.ExpectText, cfg.RejectText = maps.Clone(cfg.Options), slices.Clone(cfg.ExpectText), slices.Clone(cfg.RejectText)
 	cfg.Protocol, cfg.Warning = cmp.Or(cfg.Protocol, Exit), cmp.Or(cfg.Warning, Healthy.String())
+	cfg.OnlyIn = slices.Clone(cfg.OnlyIn)
 	s := &Script{
 		cfg: cfg, names: slices.Clone(names),
 		program: command.Command{

@@ -104,7 +104,7 @@ func (s *Script) reply(line string, by Outcome, exit int) Outcome {
 		Metrics map[string]any
 	}
 	err := json.Unmarshal([]byte(line), &r)
-	status := Status(slices.Index([]string{"unknown", "healthy", "unhealthy"}, r.Status))
+	status := Status(slices.Index(words, r.Status))
 	if err != nil || status < 0 {
 		switch {
 		case exit < 0: // it was ended
@@ -114,7 +114,7 @@ func (s *Script) reply(line string, by Outcome, exit int) Outcome {
 		case line == "":
 			return Outcome{Unknown, errors.New("it wrote no reply"), nil}
 		case err == nil:
-			return Outcome{Unknown, fmt.Errorf("the status of its reply is none of healthy, unhealthy, unknown: %s", foreign.Line(line, mostReason)), nil}
+			return Outcome{Unknown, fmt.Errorf("the status of its reply is none of healthy, unhealthy, unknown, skipped: %s", foreign.Line(line, mostReason)), nil}
 		}
 		return Outcome{Unknown, fmt.Errorf("its last line is no reply in JSON: %s", foreign.Line(line, mostReason)), nil}
 	}

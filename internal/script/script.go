@@ -20,15 +20,19 @@ import (
 // Status is what a script has found.
 type Status int
 
-// What a script may have found. Unknown says that it could not look.
+// What a script may have found. Unknown says that it could not look, Skipped that it is not
+// to look here.
 const (
 	Unknown Status = iota
 	Healthy
 	Unhealthy
+	Skipped
 )
 
-// String returns "unknown", "healthy" or "unhealthy".
-func (s Status) String() string { return [...]string{"unknown", "healthy", "unhealthy"}[s] }
+var words = []string{"unknown", "healthy", "unhealthy", "skipped"}
+
+// String returns "unknown", "healthy", "unhealthy" or "skipped".
+func (s Status) String() string { return words[s] }
 
 // Outcome is what came of a run.
 type Outcome struct {
@@ -76,6 +80,13 @@ var slots = make(chan struct{}, MaxAtOnce)
 // subject no more, and for its turn among all. A run that ctx has cut short is Unhealthy
 // because of the cause of ctx: the caller knows what that means.
 func (s *Script) Run(ctx context.Context, about Subject) Outcome {
+	if only := s.cfg.OnlyIn; len(only) > 0 && !slices.Contains(only, s.cfg.Environment) {
+		here := "which environment this is nobody says"
+		if s.cfg.Environment != "" {
+			here = "this is " + s.cfg.Environment
+		}
+		return Outcome{Skipped, fmt.Errorf("it is run only in %s, and %s", strings.Join(only, ", "), here), nil}
+	}
 	end, err := s.turns.take(ctx, about.Key)
 	if err != nil {
 		return Outcome{Unknown, err, nil}

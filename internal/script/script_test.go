@@ -40,6 +40,10 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{"the reason is what goes to standard error", script.Config{Command: []string{"sh", "-c", "echo out; echo one >&2; echo two >&2; echo out; exit 1"}}, script.Unhealthy, "it exited with status 1: two", nil},
 		{"or to standard output", script.Config{Command: []string{"sh", "-c", "echo one; echo two; echo; exit 1"}}, script.Unhealthy, "it exited with status 1: two", nil},
+		{"an environment that it is for", expecting(prints(script.Exit, "", 0), func(c *script.Config) { c.OnlyIn, c.Environment = []string{"develop", "staging"}, "staging" }), script.Healthy, "", nil},
+		{"another environment", expecting(prints(script.Exit, "", 0), func(c *script.Config) { c.OnlyIn, c.Environment = []string{"develop", "staging"}, "production" }), script.Skipped, "it is run only in develop, staging, and this is production", nil},
+		{"no environment", expecting(prints(script.Exit, "", 0), func(c *script.Config) { c.OnlyIn = []string{"develop"} }), script.Skipped, "it is run only in develop, and which environment this is nobody says", nil},
+		{"a reply that it is skipped", prints(script.JSON, `{"status":"skipped","reason":"only in develop"}`, 3), script.Skipped, "only in develop", map[string]float64{}},
 		{"no metrics", prints(script.Exit, "m 1\n", 0), script.Healthy, "", nil},
 
 		{"a warning", warning(""), script.Healthy, "", map[string]float64{"time_seconds": 0.005, "free_space_percent": 10}},
@@ -55,8 +59,8 @@ func TestOutcomes(t *testing.T) {
 		{"a reply that does not", prints(script.JSON, `{"status":"unhealthy"}`, 1), script.Unhealthy, "it says no more than unhealthy", map[string]float64{}},
 		{"a reply that does not know", prints(script.JSON, `{"status":"unknown","reason":"no route","metrics":{"a":1}}`, 0), script.Unknown, "no route", map[string]float64{"a": 1}},
 		{"a reply that its end belies", prints(script.JSON, `{"status":"healthy"}`, 1), script.Unhealthy, `it exited with status 1: {"status":"healthy"}, after it said that it is healthy`, map[string]float64{}},
-		{"a reply without a status", prints(script.JSON, `{"reason":"x"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown: {"reason":"x"}`, nil},
-		{"a reply of another status", prints(script.JSON, `{"status":"OK"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown: {"status":"OK"}`, nil},
+		{"a reply without a status", prints(script.JSON, `{"reason":"x"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown, skipped: {"reason":"x"}`, nil},
+		{"a reply of another status", prints(script.JSON, `{"status":"OK"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown, skipped: {"status":"OK"}`, nil},
 		{"a reply that is no object", prints(script.JSON, `"healthy"`, 0), script.Unknown, `its last line is no reply in JSON: "healthy"`, nil},
 		{"a reply with a wrong type", prints(script.JSON, `{"status":1}`, 0), script.Unknown, `its last line is no reply in JSON: {"status":1}`, nil},
 		{"half a reply", prints(script.JSON, `{"status":"hea`, 0), script.Unknown, `its last line is no reply in JSON: {"status":"hea`, nil},

@@ -5,6 +5,7 @@ package script
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/script"
@@ -60,6 +61,9 @@ func (p *Script) Measure(ctx context.Context) (map[string]float64, error) {
 		Names: map[string]string{"probe_name": p.name},
 		Env:   []string{"SUPERVISOR_CHECK_PROBE=" + p.name},
 	})
+	if found.Status == script.Skipped {
+		found.Err = fmt.Errorf("%w: %w", probes.ErrSkipped, found.Err)
+	}
 	return found.Metrics, probes.Because(ctx, found.Err)
 }
 

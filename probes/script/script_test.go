@@ -48,6 +48,16 @@ func TestScript(t *testing.T) {
 	}
 }
 
+func TestElsewhere(t *testing.T) {
+	p, err := script.New("shop", script.Config{Command: []string{"true"}, OnlyIn: []string{"develop"}, Environment: "production"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context()); !errors.Is(err, probes.ErrSkipped) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestCutShort(t *testing.T) {
 	p, err := script.New("shop", script.Config{Command: []string{"sleep", "60"}})
 	if err != nil {
