@@ -3,6 +3,7 @@ package checks_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,40 @@ func TestScriptElsewhere(t *testing.T) {
 		r := c.Run(t.Context(), supervisor.Process{Name: "a"})
 		if _, err := os.Stat(path); r.Status != want || (r.Err == nil) != (want == checks.Healthy) || (err == nil) != (want == checks.Healthy) {
 			t.Errorf("in %q: %+v, and the file that it creates: %v", environment, r, err)
+		}
+	}
+}
+
+// TestScriptProtocols has what a script prints be in the result.
+func TestScriptProtocols(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cfg     checks.ScriptConfig
+		status  checks.Status
+		err     string
+		metrics map[string]float64
+	}{
+		{"a plugin", checks.ScriptConfig{Protocol: "nagios", Command: []string{"sh", "-c", "echo 'CRITICAL - full | used=99%%'; exit 2"}}, checks.Unhealthy, "it exited with status 2: CRITICAL - full", map[string]float64{"used_percent": 99}},
+		{"a plugin's warning", checks.ScriptConfig{Protocol: "nagios", Warning: "unknown", Command: []string{"sh", "-c", "echo WARNING; exit 1"}}, checks.Unknown, "cannot tell: it exited with status 1: WARNING", nil},
+		{"a probe of cloudprober", checks.ScriptConfig{Protocol: "cloudprober", Command: []string{"echo", `rows{of="%(process_name)s"} 7`}}, checks.Healthy, "", map[string]float64{`rows{of="web_1"}`: 7}},
+		{"a reply", checks.ScriptConfig{Protocol: "json", Command: []string{"echo", `{"status":"unknown","reason":"no route","metrics":{"a":1}}`}}, checks.Unknown, "cannot tell: no route", map[string]float64{"a": 1}},
+		{"a reply that is not as expected", checks.ScriptConfig{Protocol: "json", ExpectJSON: []checks.ScriptJSON{{Path: "$.db", Equals: "ok"}}, Command: []string{"echo", `{"status":"healthy","db":1}`}}, checks.Unhealthy, `$.db is 1, not "ok": {"status":"healthy","db":1}`, nil},
+		{"a server that cannot be started", checks.ScriptConfig{Protocol: "cloudprober-server", Command: []string{"/no/such"}}, checks.Unknown, "cannot tell: the server: it cannot be run: fork/exec /no/such: no such file or directory", nil},
+	} {
+		c, err := checks.NewScript(tt.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.Run(t.Context(), supervisor.Process{Group: "web", Name: "web_1", PID: 7})
+		text := ""
+		if r.Err != nil {
+			text = r.Err.Error()
+		}
+		if r.Status != tt.status || text != tt.err || !maps.Equal(r.Metrics, tt.metrics) {
+			t.Errorf("%s: got %v: %s, %v\nwant %v: %s, %v", tt.name, r.Status, text, r.Metrics, tt.status, tt.err, tt.metrics)
+		}
+		if err := c.Close(); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }
