@@ -65,6 +65,14 @@ func TestReplyToTheByte(t *testing.T) {
 	}
 }
 
+func TestTextIsWrittenAsUTF8(t *testing.T) {
+	var b bytes.Buffer
+	WriteReply(&b, Reply{1, "a\xff", "ü"})
+	if got, want := b.String(), "\nContent-Length: 12\n\n\x08\x01\x12\x04a\uFFFD\x1a\x02ü"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTimeLimitIsInWholeMilliseconds(t *testing.T) {
 	for limit, want := range map[time.Duration]time.Duration{
 		0: 0, 1: time.Millisecond, time.Millisecond: time.Millisecond, time.Second + 1: time.Second + time.Millisecond,
