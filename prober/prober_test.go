@@ -190,7 +190,7 @@ func TestMain(m *testing.M) {
 			<-ctx.Done()
 			fmt.Println("cleaned up")
 			if prober.Option(ctx, "wait") == "for ever" {
-				for {
+				for range time.Tick(10 * time.Millisecond) {
 					syscall.Kill(os.Getpid(), syscall.SIGTERM)
 				}
 			}

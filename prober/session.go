@@ -25,9 +25,9 @@ var ErrBody = errors.New("the answer is too large")
 
 // StatusError is an answer with another status than the expected one.
 type StatusError struct {
-	Request   string // as GET /projects
-	Got, Want int
-	Body      string // its beginning
+	Request   string // as GET /projects, without a query
+	Got, Want int    // statuses of HTTP
+	Body      string // the beginning of what came with it; Error shows up to 200 bytes of it
 }
 
 func (e *StatusError) Error() string {

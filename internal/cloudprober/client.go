@@ -15,7 +15,9 @@ import (
 var ErrClosed = errors.New("it is closed")
 
 // TimeoutError means that there was no reply in time.
-type TimeoutError struct{ Limit time.Duration }
+type TimeoutError struct {
+	Limit time.Duration // that Do was given
+}
 
 func (e *TimeoutError) Error() string { return fmt.Sprintf("no reply within %v", e.Limit) }
 

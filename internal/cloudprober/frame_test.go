@@ -30,7 +30,7 @@ func TestRequestToTheByte(t *testing.T) {
 		"as recorded":              recorded,
 		"without the leading line": recorded[1:],
 		"CRLF":                     strings.Replace(recorded, "27\n\n", "27\r\n\r\n", 1),
-		"behind other lines":       "hello\n\n" + strings.Repeat("x", 10_000) + "\ncontent-length: 3" + recorded,
+		"behind other lines":       "hello\n\n" + strings.Repeat("x", 4096) + "Content-Length: 3\ncontent-length: 3" + recorded,
 	} {
 		r := bufio.NewReader(iotest.OneByteReader(strings.NewReader(text + text)))
 		for range 2 {
@@ -62,6 +62,14 @@ func TestReplyToTheByte(t *testing.T) {
 		if got != tt.reply || err != nil {
 			t.Errorf("got %v, %v; want %v", got, err, tt.reply)
 		}
+	}
+}
+
+func TestTextIsWrittenAsUTF8(t *testing.T) {
+	var b bytes.Buffer
+	WriteReply(&b, Reply{1, "a\xff", "ü"})
+	if got, want := b.String(), "\nContent-Length: 12\n\n\x08\x01\x12\x04a\uFFFD\x1a\x02ü"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -171,7 +171,7 @@ func TestBadMetrics(t *testing.T) {
 }
 
 func TestMetricsOfAnOutput(t *testing.T) {
-	got := Metrics("a 1\r\n\n  \nhello\nb{x=y} 2\nc +3\na 4\nno\nnor this\ncodes map:code,1:1,2:2,3:3\nd 5", 4)
+	got := Metrics("a 1\r\n\n  \nhello\nb{x=y} 2\nc +3\nno\nnor this\ncodes map:code,1:1,2:2,3:3\na 4\nd 5", 4)
 	var errs []string
 	for _, err := range got.Errs {
 		errs = append(errs, err.Error())
@@ -185,7 +185,7 @@ func TestMetricsOfAnOutput(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		`line 4: "hello" is no metric: it has a name and no value`,
 		`line 6: "c +3" is no metric: "+3" is no number (as in 1.5 or -3e2), "text", map:… or dist:…`,
-		`line 8: "no" is no metric: it has a name and no value`,
+		`line 7: "no" is no metric: it has a name and no value`,
 	}, errs); diff != "" {
 		t.Errorf("errors (-want +got)\n%s", diff)
 	}

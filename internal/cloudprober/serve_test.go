@@ -143,6 +143,38 @@ func TestNoReplyBeyondTheLimit(t *testing.T) {
 	})
 }
 
+// A reply that was ready in time, and had to wait for another one to be written, is late.
+func TestReplyIsNotWrittenLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		requests, requestsW := io.Pipe()
+		replies, repliesW := io.Pipe()
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Serve(t.Context(), requests, repliesW, &log, func(context.Context, Request) (string, error) { return "", nil })
+			repliesW.Close()
+		}()
+		WriteRequest(requestsW, Request{ID: 1, TimeLimit: time.Second})
+		synctest.Wait() // nobody reads its reply
+		WriteRequest(requestsW, Request{ID: 2, TimeLimit: time.Second})
+		requestsW.Close()
+		time.Sleep(time.Minute)
+		if log.String() != "Timeout for request 2 ()\n" {
+			t.Errorf("log %q", log.String())
+		}
+		r := bufio.NewReader(replies)
+		if got, err := ReadReply(r); got.ID != 1 || err != nil {
+			t.Errorf("got %v, %v; want the reply to request 1", got, err)
+		}
+		if got, err := ReadReply(r); err != io.EOF {
+			t.Errorf("got %v, %v; want io.EOF", got, err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPanicIsAnError(t *testing.T) {
 	var log lines
 	client, _ := serve(t, &log, func(_ context.Context, req Request) (string, error) {
@@ -227,6 +259,33 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
+// Only the Read that goes on when it ends takes something.
+func TestServerThatHasEndedReadsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requests, requestsW := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Serve(ctx, requests, io.Discard, t.Output(), func(context.Context, Request) (string, error) { return "", nil })
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err != context.Canceled {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		WriteRequest(requestsW, Request{ID: 1, TimeLimit: time.Second})
+		second := make(chan error, 1)
+		go func() { second <- WriteRequest(requestsW, Request{ID: 2, TimeLimit: time.Second}) }()
+		synctest.Wait()
+		select {
+		case err := <-second:
+			t.Errorf("another request is read (%v)", err)
+		default:
+		}
+		requests.Close()
+	})
+}
+
 // forEver has a text, and no end: a Read behind it goes on for as long as the test.
 type forEver struct{ text string }
 
@@ -301,33 +360,28 @@ func scripted(t *testing.T) (c *Client, requests *bufio.Reader, replies *io.Pipe
 }
 
 func TestLateAndUnknownRepliesAreIgnored(t *testing.T) {
-	client, requests, replies := scripted(t)
-	go client.Do(t.Context(), time.Millisecond, nil)
-	if req, err := ReadRequest(requests); req.ID != 1 || err != nil {
-		t.Fatal(req, err)
-	}
-	for { // the request is given up
-		client.mu.Lock()
-		n := len(client.waiting)
-		client.mu.Unlock()
-		if n == 0 {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		client, requests, replies := scripted(t)
+		go client.Do(t.Context(), time.Second, nil)
+		if req, err := ReadRequest(requests); req.ID != 1 || err != nil {
+			t.Fatal(req, err)
 		}
-	}
-	go func() {
-		req, _ := ReadRequest(requests)
-		for _, id := range []int32{1, 7, -7, req.ID, req.ID} {
-			WriteReply(replies, Reply{ID: id})
+		time.Sleep(time.Minute)
+		go func() {
+			req, _ := ReadRequest(requests)
+			for _, id := range []int32{1, 7, -7, req.ID, req.ID} {
+				WriteReply(replies, Reply{ID: id})
+			}
+			replies.Close()
+		}()
+		if got, err := client.Do(t.Context(), time.Minute, nil); got.ID != 2 || err != nil {
+			t.Errorf("got %v, %v", got, err)
 		}
-		replies.Close()
-	}()
-	if got, err := client.Do(t.Context(), time.Minute, nil); got.ID != 2 || err != nil {
-		t.Errorf("got %v, %v", got, err)
-	}
-	<-client.Done()
-	if got := client.Ignored(); got != 4 {
-		t.Errorf("%d ignored, want 4", got)
-	}
+		<-client.Done()
+		if got := client.Ignored(); got != 4 {
+			t.Errorf("%d ignored, want 4", got)
+		}
+	})
 }
 
 func TestClientEnds(t *testing.T) {

@@ -31,7 +31,7 @@ const mostOptions = 300
 // out not written. It does not wait then for a handle or a Read that goes on.
 func Serve(ctx context.Context, in io.Reader, out, log io.Writer, handle func(context.Context, Request) (payload string, err error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &server{out: out, log: log, handle: handle, slots: make(chan struct{}, maxRequests), broken: cancel}
+	s := &server{out: out, log: log, handle: handle, slots: make(chan struct{}, maxRequests), turn: make(chan struct{}, 1), broken: cancel}
 	ended := make(chan error, 1)
 	go func() {
 		err := s.read(ctx, in)
@@ -55,13 +55,15 @@ type server struct {
 	open   sync.WaitGroup          // requests without reply
 	broken context.CancelCauseFunc // ends all of it
 
-	mu       sync.Mutex // for out and log
-	out, log io.Writer
+	turn chan struct{} // of who writes to out
+	out  io.Writer
+
+	mu  sync.Mutex // for log
+	log io.Writer
 }
 
 func (s *server) read(ctx context.Context, in io.Reader) error {
-	r := bufio.NewReader(in)
-	for {
+	for r := bufio.NewReader(in); ctx.Err() == nil; {
 		req, err := ReadRequest(r)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -83,6 +85,7 @@ func (s *server) read(ctx context.Context, in io.Reader) error {
 			cancel()
 		}
 	}
+	return context.Cause(ctx)
 }
 
 // answer has a request handled, and replies if that ends in time. It returns when that
@@ -131,16 +134,18 @@ func (s *server) write(ctx context.Context, req Request, rep Reply) {
 	if len(message) > MaxFrame {
 		message = Reply{ID: req.ID, Error: fmt.Sprintf("the reply has %d bytes, more than the %d that are allowed", len(message), MaxFrame)}.message()
 	}
-	s.mu.Lock()
-	if ctx.Err() == nil {
-		defer s.mu.Unlock()
-		if _, err := s.out.Write(frame(message)); err != nil {
-			s.broken(fmt.Errorf("write a reply: %w", err))
-		}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		s.late(ctx, req)
 		return
 	}
-	s.mu.Unlock()
-	s.late(ctx, req)
+	if _, err := s.out.Write(frame(message)); err != nil {
+		s.broken(fmt.Errorf("write a reply: %w", err))
+	}
 }
 
 // secret are names of options whose values are not logged.
