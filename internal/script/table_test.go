@@ -70,7 +70,6 @@ type aCase struct {
 	reason  string
 	metric  bool
 	outcome script.Outcome
-	took    time.Duration
 }
 
 // table makes every case there is.
