@@ -46,6 +46,8 @@ var eachCheck = []struct {
 		[]spoiled{{memory, `memory: uses 1[0-9.]+ MiB of memory \(rss\), [0-9.]+ [KM]iB more than (99|100)[0-9.]* MiB, which is {part} % of (the machine|its control group)'s`}}, child},
 	{"cpu", `supervisor_cpu_check -p 5 -i 8 --log-level debug`,
 		[]spoiled{{processor, `cpu: uses [0-9.]+ % of a processor, more than 5 %, for [0-9.]+s`}}, memory},
+	{"script", `supervisor_script_check --command {self} -t 5 -r 0`,
+		[]spoiled{{closed, "script: it exited with status 1: dial tcp .* connection refused"}}, status},
 	{"complex", `supervisor_complex_check -c '{` +
 		`"tcp": {"port": "complex_([0-9]+)", "timeout": 5, "num_retries": 0}, ` +
 		`"http": {"port": "complex_([0-9]+)", "url": "/", "timeout": 5, "num_retries": 0}, ` +

@@ -27,7 +27,7 @@ var byHand = []struct{ check, args string }{
 	{"xmlrpc", "supervisor_xmlrpc_check -u /RPC2 -p web_([0-9]+) -r 0"},
 	{"memory", "supervisor_memory_check -m 100MiB"},
 	{"cpu", "supervisor_cpu_check -p 5 -i 0"},
-	{"script", "supervisor_script_check -r 0 --command {dir}/script"},
+	{"script", "supervisor_script_check -r 0 --command {self}"},
 	{"tcp,memory", `supervisor_complex_check -c {"tcp":{"port":"web_([0-9]+)","num_retries":0},"memory":{"max_rss":"100MiB"}}`},
 }
 
@@ -46,11 +46,16 @@ func shell(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// words are those of a command of byHand.
+func (h *host) words(command string) []string {
+	return strings.Fields(strings.NewReplacer("{dir}", h.Dir, "{self}", self).Replace(command))
+}
+
 // byHand runs a program with --once, and returns its exit status and what it
 // says.
 func (h *host) byHand(command string, args ...string) (status int, says byHandSays) {
 	h.t.Helper()
-	words := strings.Fields(strings.ReplaceAll(command, "{dir}", h.Dir))
+	words := h.words(command)
 	args = append(append(words[1:], "-n", "try", "--once", "--output", "json", "--server-url", h.URL), args...)
 	cmd := shell(filepath.Join(bin, words[0]), args...)
 	var stderr bytes.Buffer
@@ -107,7 +112,7 @@ func testByHand(h *host) {
 		if status, says := h.byHand(program.args, "-N", "web:none"); status != 3 || says.Status != "unknown" || strings.Join(says.Unmatched, " ") != "web:none" {
 			h.t.Errorf("%s: exit status %d where nothing matches: %+v", program.args, status, says)
 		}
-		words := strings.Fields(program.args)
+		words := h.words(program.args)
 		nobody := shell(filepath.Join(bin, words[0]), append(words[1:], "-n", "try", "--once", "--server-url", h.URL+"-none")...)
 		if out, _ := nobody.Output(); nobody.ProcessState.ExitCode() != 3 || len(out) > 0 {
 			h.t.Errorf("%s: exit status %d without supervisord, and it prints %q", program.args, nobody.ProcessState.ExitCode(), out)
@@ -183,7 +188,7 @@ func TestByHandFindsSupervisord(t *testing.T) {
 			h.running(p.Namespec())
 		}
 		for _, program := range byHand {
-			words := strings.Fields(strings.ReplaceAll(program.args, "{dir}", h.Dir))
+			words := h.words(program.args)
 			args := append([]string{"-rm", "sh", "-c", script, strings.TrimPrefix(h.URL, "unix://"), filepath.Join(bin, words[0])}, words[1:]...)
 			var out []byte
 			h.until(words[0]+" finds both healthy", 10*time.Second, func() bool {

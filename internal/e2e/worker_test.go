@@ -173,6 +173,18 @@ func (s *service) goBad(way string) error {
 	return nil
 }
 
+// knock is a script that finds out whether a worker with its port in its name, as web_8000,
+// accepts connections.
+func knock(name string) {
+	_, port, _ := strings.Cut(name, "_")
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	c.Close()
+}
+
 // used returns how much processor time this process has used.
 func used() time.Duration {
 	var usage unix.Rusage
