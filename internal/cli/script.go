@@ -62,8 +62,8 @@ func newScript() *Program {
 		cfg.Environment = cmp.Or(cfg.Environment, os.Getenv("SUPERVISOR_CHECKS_ENVIRONMENT"))
 		cfg.Timeout, cfg.Retries = time.Duration(timeout), int(retries)
 		var err error
-		if cfg.Command, err = command.Split(line); err == nil && (cfg.Dir == "" || !strings.Contains(cfg.Command[0], "/")) {
-			err = command.Find(cfg.Command[0])
+		if cfg.Command, err = command.Split(line); err == nil {
+			err = cfg.Find()
 		}
 		if err != nil {
 			return nil, usageError{fmt.Errorf("argument --command: %w", err)}

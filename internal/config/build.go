@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
-	"github.com/supervisor-checks/supervisor-checks/internal/command"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
@@ -159,13 +158,13 @@ func identity(settings any) string {
 	return string(sum[:])
 }
 
-// Missing says which programs of checks are not there now: these checks are unknown
-// until they are.
+// Missing says which programs of checks, and of probes, are not there now: nothing is known
+// of what they are about until they are.
 func (f *File) Missing() (texts []string) {
 	var look func(path string, k *Kind)
 	look = func(path string, k *Kind) {
 		if k.Script != nil {
-			if err := command.Find(k.Script.Command[0]); err != nil {
+			if err := k.Script.Program.config(0).Find(); err != nil {
 				texts = append(texts, fmt.Sprintf("%s.script.command: %v", path, err))
 			}
 		}
@@ -179,6 +178,13 @@ func (f *File) Missing() (texts []string) {
 		for j := range f.Watch[i].Checks {
 			if r := &f.Watch[i].Checks[j]; r.enabled() {
 				look(fmt.Sprintf("watch[%d].checks[%d]", i, j), &r.Kind)
+			}
+		}
+	}
+	for i := range f.Probes {
+		if p := &f.Probes[i]; p.Script != nil && (p.Enabled == nil || *p.Enabled) {
+			if err := p.Script.config(0).Find(); err != nil {
+				texts = append(texts, fmt.Sprintf("probes[%d].script.command: %v", i, err))
 			}
 		}
 	}

@@ -164,6 +164,7 @@ var scalars = map[reflect.Type]scalar{
 	reflect.TypeFor[Zone]():     one(parseZone, map[string]any{"type": "string", "minLength": 1}),
 
 	reflect.TypeFor[scriptProtocol](): wordOf[scriptProtocol](script.Protocols...),
+	reflect.TypeFor[scriptVariable](): one(func(s string) (string, error) { return s, nil }, map[string]any{"type": []string{"string", "number"}}),
 	reflect.TypeFor[scriptWarning]():  wordOf[scriptWarning]("healthy", "unhealthy", "unknown"),
 	reflect.TypeFor[LogFormat]():      wordOf[LogFormat]("text", "json", "gelf"),
 	reflect.TypeFor[RecordFormat]():   wordOf[RecordFormat]("records", "uptimer"),

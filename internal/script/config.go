@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -192,6 +193,20 @@ func New(cfg Config, names ...string) (*Script, error) {
 		s.server = newServer(s.program, s.log)
 	}
 	return s, nil
+}
+
+// Find returns an error for a person if the program is not there now, by its path or in
+// PATH. A path within a folder that has names in it cannot be known before.
+func (c Config) Find() error {
+	program := c.Command[0]
+	switch {
+	case c.Dir == "" || !strings.Contains(program, "/") || filepath.IsAbs(program):
+	case strings.Contains(c.Dir, "%"):
+		return nil
+	default:
+		program = filepath.Join(c.Dir, program)
+	}
+	return command.Find(program)
 }
 
 // check says what is wrong with the configuration, but for what New finds out on its way.
