@@ -89,7 +89,7 @@ func jsonText(_ Prober, f found) string {
 		Status  string             `json:"status"`
 		Reason  string             `json:"reason,omitempty"`
 		Metrics map[string]float64 `json:"metrics,omitempty"`
-	}{Status: map[outcome]string{works: "healthy", failed: "unhealthy", skipped: "unknown"}[f.outcome()], Metrics: make(map[string]float64)}
+	}{Status: map[outcome]string{works: "healthy", failed: "unhealthy", skipped: "skipped"}[f.outcome()], Metrics: make(map[string]float64)}
 	for _, m := range f.metrics {
 		reply.Metrics[m.name] = m.value
 	}
