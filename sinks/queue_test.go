@@ -18,6 +18,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/spool"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 )
 
@@ -135,13 +136,13 @@ func (q *queue) Close() {
 func result(name string) record.Record {
 	r := record.Record{Kind: record.CheckResult, Process: name, Check: "http", Status: "healthy"}
 	r.Stamp()
-	return r
+	return recordtest.Must(r)[0]
 }
 
 func restart(name string) record.Record {
 	r := record.Record{Kind: record.Restart, Process: name, Action: record.Stopping}
 	r.Stamp()
-	return r
+	return recordtest.Must(r)[0]
 }
 
 func (q *queue) put(records ...record.Record) {

@@ -65,7 +65,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/script", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/setting", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/script", "internal/setting", "probes/script", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -128,7 +128,7 @@ var libraries = map[string][]string{
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
 	"github.com/prometheus/client_golang":      {"health"},
-	"github.com/prometheus/common":             nil,
+	"github.com/prometheus/common":             {"health"},
 	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,
 	"github.com/santhosh-tekuri/jsonschema/v6": nil,

@@ -67,6 +67,16 @@ func Valid(r record.Record) error {
 	return nil
 }
 
+// Must returns records that a test makes itself, and panics unless all are valid.
+func Must(records ...record.Record) []record.Record {
+	for _, r := range records {
+		if err := Valid(r); err != nil {
+			panic(err)
+		}
+	}
+	return records
+}
+
 // Sink is a record.Sink that fails a test for a record that is not valid.
 func Sink(t testing.TB) record.Sink { return sink{t} }
 

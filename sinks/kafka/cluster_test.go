@@ -19,6 +19,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/realservers"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
@@ -197,7 +198,7 @@ func results(count int) (all []record.Record) {
 		r.Stamp()
 		all = append(all, r)
 	}
-	return all
+	return recordtest.Must(all...)
 }
 
 func ids(all []record.Record) (ids []string) {

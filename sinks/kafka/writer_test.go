@@ -21,6 +21,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/realservers"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/kafka"
 )
@@ -33,14 +34,14 @@ func everything() (all []record.Record) {
 		{Kind: record.Transition, Host: "h", Process: "web:1", Check: "memory", Status: "unhealthy", Before: "healthy", Count: "2 of 3"},
 		{Kind: record.Restart, Host: "h", Process: "web:1", Action: record.Stopping, Evidence: &record.Evidence{Parts: map[string]string{"stderr": "x\ny"}, Folder: "/e"}, Until: time.Unix(5, 0).UTC()},
 		{Kind: record.Group, Host: "h", Group: "web", Action: record.Panicked, Why: "3 of 4"},
-		{Kind: record.ProbeResult, Host: "h", Probe: "site", URL: "https://x:443/", StatusCode: 503, Regex: "ok", MatchesRegex: &matches},
+		{Kind: record.ProbeResult, Host: "h", Probe: "site", Status: "unhealthy", URL: "https://x:443/", StatusCode: 503, Regex: "ok", MatchesRegex: &matches},
 		{Kind: record.Listener, Host: "h", Listener: "checks", Action: record.Dropped, Sink: "s", Dropped: 3},
 	} {
 		r.Stamp()
 		r.Extra = map[string]json.RawMessage{"new": json.RawMessage(`{"a":[1,null]}`)}
 		all = append(all, r)
 	}
-	return all
+	return recordtest.Must(all...)
 }
 
 func TestWriterRoundTrip(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/realservers"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/postgres"
 )
@@ -138,7 +139,7 @@ func results(count int) []record.Record {
 			Seconds: 0.012, Metrics: map[string]float64{"latency_seconds": 0.012}}
 		all[i].Stamp()
 	}
-	return all
+	return recordtest.Must(all...)
 }
 
 func idsOf(records []record.Record) (ids []string) {
@@ -152,7 +153,7 @@ func idsOf(records []record.Record) (ids []string) {
 func ofEveryKind() []record.Record {
 	until, matches := time.Date(2026, 11, 26, 13, 0, 0, 0, time.UTC), false
 	all := []record.Record{
-		{Kind: record.CheckResult, Group: "web", Process: "web:a", PID: math.MaxInt64, Check: "http", Status: "unknown", Reason: "it's \"50\t%\" \\ \n<ü😀>", Seconds: 1e-9, Pending: true, Metrics: map[string]float64{"rss_bytes": 1 << 53, "x": 5e-324}},
+		{Kind: record.CheckResult, Process: "web:a", PID: math.MaxInt64, Check: "http", Status: "unknown", Reason: "it's \"50\t%\" \\ \n<ü😀>", Seconds: 1e-9, Pending: true, Metrics: map[string]float64{"rss_bytes": 1 << 53, "x": 5e-324}},
 		{Kind: record.Transition, Process: "web:a", PID: 1, Check: "http", Status: "unhealthy", Before: "healthy", Count: "2 of 3", Reason: "refused", Extra: map[string]json.RawMessage{"ahead": json.RawMessage(`{"of":["us",1.50,null]}`)}},
 		{Kind: record.Restart, Process: "web:a", Action: record.Held, Wanted: "stopped", NewPID: 2, Why: "limit", Until: until, Evidence: &record.Evidence{Parts: map[string]string{"stderr": "panic"}, Folder: "/x"}},
 		{Kind: record.Group, Group: "web", Action: record.Panicked, Why: "all fail"},
@@ -163,7 +164,7 @@ func ofEveryKind() []record.Record {
 		all[i].Host, all[i].Supervisord, all[i].Listener = "host", "supervisor", "checks"
 		all[i].Stamp()
 	}
-	return all
+	return recordtest.Must(all...)
 }
 
 func TestPostgreSQL(t *testing.T) {
@@ -193,7 +194,7 @@ func everyKind(d *database) {
 	}
 	got := d.texts("SELECT concat_ws('|', host, supervisord, listener, grp, process, pid, check_name, status, action, seconds, probe, url, status_code) FROM records ORDER BY time, id")
 	if diff := cmp.Diff([]string{
-		"host|supervisor|checks|web|web:a|9223372036854775807|http|unknown|1e-09",
+		"host|supervisor|checks|web:a|9223372036854775807|http|unknown|1e-09",
 		"host|supervisor|checks|web:a|1|http|unhealthy|0",
 		"host|supervisor|checks|web:a|held|0",
 		"host|supervisor|checks|web|panicked|0",

@@ -18,6 +18,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/internal/testdisk"
 	"github.com/supervisor-checks/supervisor-checks/record"
+	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/sinks/sqlite"
 )
@@ -86,7 +87,7 @@ func TestDBKeepsAll(t *testing.T) {
 	yes := true
 	want := []record.Record{
 		{Kind: record.CheckResult, Host: "h", Process: "web:a", Check: "tcp", Status: "healthy", Metrics: map[string]float64{"latency_seconds": 0.25}, Seconds: 1},
-		{Kind: record.Transition, Process: "web:a", Status: "unhealthy", Before: "healthy", Reason: "'; DROP TABLE records; -- \x01 ü"},
+		{Kind: record.Transition, Process: "web:a", Check: "tcp", Status: "unhealthy", Before: "healthy", Reason: "'; DROP TABLE records; -- \x01 ü"},
 		{Kind: record.Restart, Process: "web:a", Action: record.Stopping, Evidence: &record.Evidence{Parts: map[string]string{"stderr": "x\ny"}}},
 		{Kind: record.Group, Group: "web", Action: record.Panicked},
 		{Kind: record.ProbeResult, Probe: "db", Status: "unknown", URL: "http://x/", MatchesRegex: &yes},
@@ -95,7 +96,7 @@ func TestDBKeepsAll(t *testing.T) {
 	for i := range want {
 		want[i] = stamped(want[i], noon.Add(time.Duration(i)*time.Second))
 	}
-	put(t, d, want...)
+	put(t, d, recordtest.Must(want...)...)
 	put(t, d, want[2:]...) // for the second time
 	if diff := cmp.Diff(want, found(t, path, sinks.Filter{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
