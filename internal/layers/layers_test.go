@@ -128,7 +128,7 @@ var libraries = map[string][]string{
 	"github.com/kolo/xmlrpc":                   {"checks", "supervisor"},
 	"github.com/pressly/goose/v3":              {"sinks/postgres"},
 	"github.com/prometheus/client_golang":      {"health"},
-	"github.com/prometheus/common":             {"health"},
+	"github.com/prometheus/common":             {"health", "internal/cloudprober"},
 	"github.com/redis/go-redis/v9":             {"probes/redis"},
 	"github.com/rogpeppe/go-internal":          nil,
 	"github.com/santhosh-tekuri/jsonschema/v6": nil,
