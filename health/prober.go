@@ -110,7 +110,10 @@ type ProberConfig struct {
 // Prober looks at probes: when it is asked, or by itself in the background. Its methods
 // may be called from several goroutines.
 type Prober struct {
-	cfg ProberConfig
+	cfg   ProberConfig
+	ctx   context.Context // of looks
+	close context.CancelCauseFunc
+	looks sync.WaitGroup
 
 	mu     sync.Mutex
 	probes []*probed // in the order in which they were added
@@ -140,7 +143,9 @@ func NewProber(cfg ProberConfig) *Prober {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Prober{cfg: cfg, byName: make(map[string]*probed)}
+	p := &Prober{cfg: cfg, byName: make(map[string]*probed)}
+	p.ctx, p.close = context.WithCancelCause(context.Background())
+	return p
 }
 
 // Option is how a probe is looked at.
@@ -321,9 +326,9 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 	}
 	one.running, one.since = 1, now
 	begun := time.Now()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), one.timeout, &probes.TimeoutError{After: one.timeout})
+	ctx, cancel := context.WithTimeoutCause(p.ctx, one.timeout, &probes.TimeoutError{After: one.timeout})
 	done := make(chan outcome, 1)
-	go func() {
+	p.looks.Go(func() {
 		f := outcome{err: &PanicError{Value: "it has ended its goroutine"}}
 		defer func() {
 			if v := recover(); v != nil {
@@ -342,7 +347,7 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 		default:
 			f.err = probe.Check(ctx)
 		}
-	}()
+	})
 	go func() {
 		var f outcome
 		select {
@@ -356,6 +361,12 @@ func (p *Prober) look(one *probed) <-chan struct{} {
 		}
 		cancel()
 		one.mu.Lock()
+		if p.ctx.Err() != nil { // what comes of it is due to that
+			close(one.flight)
+			one.flight = nil
+			one.mu.Unlock()
+			return
+		}
 		one.last.Took, one.last.Answer, one.last.Metrics = time.Since(begun), f.answer, f.metrics
 		p.land(one, p.cfg.Now(), f.err)
 		result := one.last
@@ -396,11 +407,30 @@ func (p *Prober) land(one *probed, at time.Time, err error) {
 	}
 }
 
-// Close ends what the probes have begun, when nobody asks for them any more.
+// ErrClosed is why looks that go on at a Close are cut short.
+var ErrClosed = errors.New("it is not looked at any more")
+
+// closeTime is how long Close waits for looks.
+const closeTime = time.Second
+
+// Close ends looks that go on, of which nobody is told any more, waits for a second until they
+// have, and ends what probes have begun besides. Nobody may ask for them any more.
 func (p *Prober) Close() {
-	for _, one := range p.all() {
-		probes.Close(one.Probe)
+	p.close(ErrClosed)
+	ended := make(chan struct{})
+	go func() {
+		p.looks.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTime):
 	}
+	var all sync.WaitGroup
+	for _, one := range p.all() {
+		all.Go(func() { probes.Close(one.Probe) })
+	}
+	all.Wait()
 }
 
 // Tell has c told of each new result, unless it has not taken the one before. It should

@@ -69,6 +69,35 @@ func TestCheck(t *testing.T) {
 	})
 }
 
+// TestClose cuts short what goes on, and waits for it, for a while.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := 0
+		p := health.NewProber(health.ProberConfig{Results: func(health.Result) { results++ }})
+		var ended atomic.Bool
+		add(t, p, probes.Func("slow to end", func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(500 * time.Millisecond)
+			ended.Store(true)
+			return context.Cause(ctx)
+		}), health.Timeout(time.Minute))
+		stay := make(chan struct{})
+		add(t, p, probes.Func("deaf", func(context.Context) error { <-stay; return nil }), health.Timeout(time.Minute))
+		go p.Check(t.Context())
+		synctest.Wait()
+		begun := time.Now()
+		p.Close()
+		if took := time.Since(begun); took != time.Second || !ended.Load() {
+			t.Errorf("it took %v, and the first has ended: %v", took, ended.Load())
+		}
+		synctest.Wait()
+		if results > 0 {
+			t.Errorf("it tells of %d results, which are due to its own end", results)
+		}
+		close(stay)
+	})
+}
+
 // TestCheckIsSharedAndCached looks at a probe once for all who ask at once, and those who
 // ask soon after.
 func TestCheckIsSharedAndCached(t *testing.T) {

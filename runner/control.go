@@ -131,6 +131,9 @@ func (r *runner) reload() error {
 	r.planned.Store(plans)
 	r.engine.replan()
 	r.arm(r.working)
+	if r.Reloaded != nil {
+		r.Reloaded()
+	}
 	r.Log.Info(fmt.Sprintf("reloaded: watches %s (%s); %s", plans, strings.Join(plans.names(), ", "), plans.describe()))
 	return nil
 }

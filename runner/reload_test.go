@@ -47,6 +47,29 @@ func TestReloadRenumbers(t *testing.T) {
 	})
 }
 
+// TestReloaded is told of watches that have taken the place of others, and not of those that
+// are refused.
+func TestReloaded(t *testing.T) {
+	check := checks.Func("http", func(context.Context, supervisor.Process) error { return nil })
+	watch := Watch{Processes: []string{"web:a"}, Rules: []Rule{{Check: check}}}
+	talk(t, Policy{}, func(t *testing.T, _ *supervisortest.Server, r *runner, _ func()) {
+		told := 0
+		r.Reloaded = func() { told++ }
+		reload := func(w Watch) error {
+			r.Reload = func() ([]Watch, error) { return []Watch{w}, nil }
+			return r.reload()
+		}
+		refused := watch
+		refused.Policy.UnlessDown = []string{"db"} // of which nobody knows
+		if err := reload(refused); err == nil || told != 0 {
+			t.Errorf("error %v, told %d times", err, told)
+		}
+		if err := reload(watch); err != nil || told != 1 {
+			t.Errorf("error %v, told %d times", err, told)
+		}
+	})
+}
+
 // TestReloadReorders has two checks of a name change places: each keeps its failures.
 func TestReloadReorders(t *testing.T) {
 	first := checks.Func("http", func(context.Context, supervisor.Process) error { return errors.New("the first") })

@@ -71,6 +71,9 @@ type Config struct {
 	// counted stays. Its error is for a person, and then all stays as it is.
 	Reload func() ([]Watch, error)
 
+	// Reloaded, if not nil, is told when these have taken the place of those before.
+	Reloaded func()
+
 	// Down reports whether a dependency is down that Policy.UnlessDown names. It
 	// returns at once.
 	Down func(dependency string) bool

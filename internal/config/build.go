@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
@@ -74,7 +74,9 @@ func (b *builder) members(parts []Kind, around RuleSettings, compose func(...che
 // one makes a check that has no parts, or finds it.
 func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, err error) {
 	if s, is := settings.(*Script); is {
-		s.around = b.around
+		told := *s
+		told.around = b.around
+		settings = &told
 	}
 	remembers, is := settings.(rememberer)
 	if !is {
@@ -95,13 +97,13 @@ func (b *builder) one(settings maker, around RuleSettings) (made checks.Check, e
 	return made, nil
 }
 
-// Config makes a listener's configuration of a file, with checks that were made
-// before where they are the same, and puts in their place those that it has now. The
-// error says which part of the file cannot be had, such as a password in a file of its
-// own; what was made before stays then. log, if not nil, is told in a line of what scripts
-// have to say besides their results.
-func (f *File) Config(made Made, log func(string)) (cfg runner.Config, err error) {
-	b := &builder{before: made, now: make(Made), equal: make(map[string]int), around: surroundings{f.Environment, log}}
+// Config makes a listener's configuration of the file, with checks that were made before
+// where they are the same, and returns those that it has now; what is not among them can be
+// ended when this takes effect. The error says which part of the file cannot be had, such as
+// a password in a file of its own. log, if not nil, is told in a line of what scripts have to
+// say besides their results.
+func (f *File) Config(before Made, log func(string)) (cfg runner.Config, now Made, err error) {
+	b := &builder{before: before, now: make(Made), equal: make(map[string]int), around: surroundings{f.Environment, log}}
 	cfg = runner.Config{
 		Name: f.Name, StateDir: f.StateDir,
 		Server: supervisor.Config{URL: f.Server.URL, Username: f.Server.Username},
@@ -111,41 +113,32 @@ func (f *File) Config(made Made, log func(string)) (cfg runner.Config, err error
 	}
 	var refused *keyError
 	if _, cfg.Server.Password, refused = (Login{f.Server.Username, f.Server.Password, f.Server.PasswordFile}).read(); refused != nil {
-		return cfg, fmt.Errorf("server.%w", refused)
+		return cfg, nil, fmt.Errorf("server.%w", refused)
 	}
 	for i, w := range f.Watch {
 		watch, err := w.watch(f.Defaults, b)
 		if err != nil {
-			return cfg, fmt.Errorf("watch[%d]%w", i, err)
+			return cfg, nil, fmt.Errorf("watch[%d]%w", i, err)
 		}
 		if len(watch.Rules) > 0 { // not all are left out
 			cfg.Watches = append(cfg.Watches, watch)
 		}
 	}
 	if len(cfg.Watches) == 0 && len(f.Watch) > 0 {
-		return cfg, fmt.Errorf("watch: every check is left out with enabled: false")
+		return cfg, nil, fmt.Errorf("watch: every check is left out with enabled: false")
 	}
-	for id, c := range made {
-		if b.now[id] == nil {
-			end(c)
+	return cfg, b.now, nil
+}
+
+// End ends what those of the checks have begun that are not kept.
+func (m Made) End(kept Made) {
+	var all sync.WaitGroup
+	for id, c := range m {
+		if closer, is := c.(io.Closer); is && kept[id] != c {
+			all.Go(func() { closer.Close() })
 		}
 	}
-	clear(made)
-	maps.Copy(made, b.now)
-	return cfg, nil
-}
-
-// End ends what the checks have begun.
-func (m Made) End() {
-	for _, c := range m {
-		end(c)
-	}
-}
-
-func end(c checks.Check) {
-	if closer, is := c.(io.Closer); is {
-		closer.Close()
-	}
+	all.Wait()
 }
 
 // identity is the same for the same settings, and says nothing of them.

@@ -428,8 +428,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := make(Made)
-	cfg, err := f.Config(made, nil)
+	cfg, made, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -486,7 +485,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("max_unavailable of the second entry: %v", got)
 	}
 	os.WriteFile(path, []byte("another\n"), 0o600)
-	again, err := f.Config(made, nil)
+	again, made, err := f.Config(made, nil)
 	if again.Server.Password != "another" || again.Watches[0].Rules[0].Check == w.Rules[0].Check {
 		t.Errorf("a check that remembers nothing is the one of before: it has read its files then")
 	}
@@ -497,7 +496,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the check of the log is another one, with nothing to remember")
 	}
 	f.Watch[0].Checks[len(f.Watch[0].Checks)-1].Log.Times++
-	if other, err := f.Config(made, nil); err != nil || other.Watches[0].Rules[10].Check == w.Rules[10].Check {
+	if other, _, err := f.Config(made, nil); err != nil || other.Watches[0].Rules[10].Check == w.Rules[10].Check {
 		t.Errorf("the check of the log has its old settings; error %v", err)
 	}
 }
@@ -522,7 +521,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made), nil)
+	cfg, _, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -545,7 +544,7 @@ func TestExamples(t *testing.T) {
 		}
 		f, err := Read(path, text, environment)
 		if err == nil {
-			_, err = f.Config(make(Made), nil)
+			_, _, err = f.Config(nil, nil)
 		}
 		if err != nil {
 			t.Error(err)
@@ -593,7 +592,7 @@ func TestIdentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := f.Config(make(Made), nil)
+		cfg, _, err := f.Config(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -633,7 +632,7 @@ func TestNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made), nil)
+	cfg, _, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -685,7 +684,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made), nil)
+	cfg, _, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -715,17 +714,18 @@ watch:
 // TestMade has the checks that remember something stay what they are when a file is
 // read again, and only those.
 func TestMade(t *testing.T) {
-	made := make(Made)
+	var made Made
 	load := func(checks, processes string) []runner.Rule {
 		t.Helper()
 		f, err := Read("f", []byte("watch:\n- {processes: ["+processes+"], checks: ["+checks+", {tcp: {port: 80}}]}\n"), environment)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := f.Config(made, nil)
+		cfg, now, err := f.Config(made, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		made = now
 		return cfg.Watches[0].Rules
 	}
 	const cpu, log = "{cpu: {max: 90%}}", "{log: {pattern: x}}"
@@ -751,8 +751,8 @@ func TestMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Config(made, nil); err == nil || len(made) != 1 {
-		t.Errorf("error %v, and %d checks of before", err, len(made))
+	if _, now, err := f.Config(made, nil); err == nil || now != nil {
+		t.Errorf("error %v, and %d checks", err, len(now))
 	}
 }
 
@@ -825,7 +825,7 @@ watch: {processes: a, checks: {tcp: {port: 80}}, after_stop: [sh, -c, x, "Token:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made), nil)
+	cfg, _, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -942,7 +942,7 @@ watch:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := f.Config(make(Made), nil)
+	cfg, _, err := f.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -458,7 +458,7 @@ func (f *File) BuildProbes(log func(string)) (all []BuiltProbe, err error) {
 		built.Timeout = cmp.Or(built.Timeout, min(probes.DefaultTimeout, built.Period))
 		for key, one := range p.given() {
 			if s, is := one.(*ProbeScript); is {
-				s.around = surroundings{f.Environment, log}
+				one = &ProbeScript{s.Program, surroundings{f.Environment, log}}
 			}
 			if built.Probe, err = one.probe(key, p.Name, built.Timeout); err != nil {
 				return nil, fmt.Errorf("probes[%d].%s: %w", i, key, err)

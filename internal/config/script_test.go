@@ -73,12 +73,11 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := make(Made)
-	defer func() { made.End() }()
-	cfg, err := file.Config(made, nil)
+	cfg, made, err := file.Config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { made.End(nil) }()
 	p := supervisor.Process{Group: "web_1", Name: "web_1", PID: 1, State: supervisor.Running}
 	rules := cfg.Watches[0].Rules
 	var first float64 // the server's pid
@@ -118,10 +117,12 @@ func TestScripts(t *testing.T) {
 
 	// A server lasts while nothing of its check changes.
 	server := func() checks.Result {
-		cfg, err := file.Config(made, nil)
+		cfg, now, err := file.Config(made, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		made.End(now)
+		made = now
 		return cfg.Watches[0].Rules[5].Check.Run(t.Context(), p)
 	}
 	if got := server().Metrics["server_pid"]; got != first {
@@ -135,6 +136,28 @@ func TestScripts(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the server %v of before the reload still runs", first)
 		}
+	}
+}
+
+// TestScriptsLast finds nothing changed in a file that has been used.
+func TestScriptsLast(t *testing.T) {
+	read := func() *File {
+		file, err := Read("f", []byte(strings.ReplaceAll(scripts, "          user: root\n", "")), environment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, made, err := file.Config(nil, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { made.End(nil) })
+		if _, err := file.BuildProbes(func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	if changed := read().Lasting(read()); changed != nil {
+		t.Errorf("%q have changed", changed)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,14 +33,15 @@ type fromFile struct {
 	dryRun     bool
 	standalone string
 	shard      string
-	usage      string // of run
-	made       config.Made
+	usage      string       // of run
+	running    *config.File // that of a listener
+	made, next config.Made  // of it, and of what was read last
 	log        *slog.Logger // of run
 }
 
 // fileCommands are the commands that read a file.
 func fileCommands(a *asker) []*cobra.Command {
-	f := fromFile{asker: a, made: make(config.Made)}
+	f := fromFile{asker: a}
 	run := &cobra.Command{
 		Use: "run", Short: "be an event listener of supervisord that does what a file says", Args: arguments(0, 1),
 		RunE: f.run,
@@ -86,10 +88,18 @@ func (f *fromFile) read() (*config.File, runner.Config, error) {
 	if err != nil {
 		return nil, runner.Config{}, fileError{err}
 	}
-	cfg, err := file.Config(f.made, f.say)
+	built := *file
+	if f.running != nil { // until it is started anew
+		built.Environment = f.running.Environment
+	}
+	cfg, made, err := built.Config(f.made, f.say)
 	if err != nil {
 		return nil, cfg, fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
+	if f.running == nil {
+		f.made = made
+	}
+	f.next = made
 	cfg.StateDir = cmp.Or(f.stateDir, cfg.StateDir)
 	return file, cfg, nil
 }
@@ -128,8 +138,12 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer closeLog()
-	f.log = log
-	defer f.made.End()
+	f.log, f.running = log, file
+	var ending sync.WaitGroup // of what reloads have put out of use
+	defer func() {
+		f.made.End(nil)
+		ending.Wait()
+	}()
 	cfg.Log, cfg.DryRun = log, f.dryRun
 	if cfg.Name != "" {
 		cfg.Log = log.With("listener", cfg.Name)
@@ -163,6 +177,11 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 			cfg.Log.Warn(fmt.Sprintf("of %s, these have changed and take effect when the listener is started anew: %s", f.config, strings.Join(keys, ", ")))
 		}
 		return again.Watches, nil
+	}
+	cfg.Reloaded = func() {
+		before := f.made
+		f.made = f.next
+		ending.Go(func() { before.End(f.made) })
 	}
 	ctx, stop := context.WithCancel(c.Context())
 	done := make(chan struct{})
@@ -212,7 +231,7 @@ func (f *fromFile) once(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer f.made.End()
+	defer func() { f.made.End(nil) }()
 	prober, err := newProber(file, false, nil, f.say)
 	if err != nil {
 		return fileError{fmt.Errorf("%s: %w", f.config, err)}

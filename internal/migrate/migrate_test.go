@@ -180,7 +180,7 @@ func TestFilesAreValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := file.Config(config.Made{}, nil)
+		cfg, _, err := file.Config(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

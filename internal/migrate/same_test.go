@@ -534,7 +534,7 @@ func (w *world) original() map[string][]string {
 
 // migrated runs the one listener that takes the place of those.
 func (w *world) migrated() map[string][]string {
-	cfg, err := w.made.Config(config.Made{}, nil)
+	cfg, _, err := w.made.Config(nil, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

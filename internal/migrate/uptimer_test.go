@@ -66,7 +66,7 @@ func TestUptimersFilesAreValid(t *testing.T) {
 			return "postgres://u:p@h/d", name == "DATABASE_URL" || strings.HasPrefix(name, "SUPERVISOR_CHECKS_SECRET_")
 		}); err != nil {
 			t.Error(err)
-		} else if probes, err := file.BuildProbes(); err != nil || len(probes) != strings.Count(text, "\n    http: ") {
+		} else if probes, err := file.BuildProbes(nil); err != nil || len(probes) != strings.Count(text, "\n    http: ") {
 			t.Errorf("error %v, and %d probes of\n%s", err, len(probes), text)
 		}
 	})
