@@ -220,8 +220,15 @@ func (f *fromFile) once(c *cobra.Command) error {
 	if prober != nil {
 		defer prober.Close()
 	}
-	return f.show(c, "supervisor_checks once", func(ctx context.Context) (*show.Page, error) {
-		page, status, err := cli.Look(ctx, cfg, sayWhere, func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) })
+	var processes func(context.Context) (runner.Report, error)
+	if len(cfg.Watches) > 0 {
+		processes = func(ctx context.Context) (runner.Report, error) {
+			cli.FindServer(&cfg)
+			return runner.Once(ctx, cfg)
+		}
+	}
+	return f.show(c, "supervisor_checks once", show.Looked, func(ctx context.Context) (*show.Page, error) {
+		page, status, err := cli.Look(ctx, sayWhere, processes, func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) })
 		switch {
 		case status == exitUsage:
 			return nil, usageError{err}

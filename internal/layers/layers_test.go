@@ -55,7 +55,7 @@ var house = map[string]room{
 	"internal/soak":                {floor: 6, may: []string{"..."}, forTests: true},
 
 	"record/recordtest":   {floor: 2, may: []string{"record"}, forTests: true},
-	"internal/scripttest": {floor: 3, may: []string{"internal/proc", "record", "record/recordtest", "supervisor", "supervisor/supervisortest"}, forTests: true},
+	"internal/scripttest": {floor: 3, may: []string{"internal/cloudprober", "internal/proc", "record", "record/recordtest", "supervisor", "supervisor/supervisortest"}, forTests: true},
 	"internal/testdisk":   {floor: 0, forTests: true},
 
 	"cmd/supervisor_checks": {floor: 6, may: []string{"internal/host"}},
