@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -14,9 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/cloudprober"
 	"github.com/supervisor-checks/supervisor-checks/record"
 )
 
@@ -208,29 +206,14 @@ func (m *Metrics) parse(key string) series {
 	if len(m.series) >= m.cfg.MaxSeries { // of things that there are no more
 		clear(m.series)
 	}
-	name, labels, has := strings.Cut(key, "{")
-	s := series{name: unnamed.ReplaceAllString(name, "_")}
-	if has {
-		parser := expfmt.NewTextParser(model.LegacyValidation)
-		families, err := parser.TextToMetricFamilies(strings.NewReader("x{" + labels + " 1\n"))
-		if family := families["x"]; err != nil || family == nil || len(family.Metric) != 1 {
-			s.name = ""
-		} else {
-			for _, label := range family.Metric[0].Label {
-				name := label.GetName()
-				if name == "process" || name == "check" || name == "probe" {
-					name = "exported_" + name // as Prometheus does with labels that it has itself
-				}
-				s.labels, s.value = append(s.labels, name), append(s.value, valid(label.GetValue()))
-			}
-		}
+	name, labels, _ := cloudprober.ParseSeries(key, "process", "check", "probe")
+	s := series{name: name} // "" of what cannot be parsed
+	for _, l := range labels {
+		s.labels, s.value = append(s.labels, l.Name), append(s.value, valid(l.Value))
 	}
 	m.series[key] = s
 	return s
 }
-
-// unnamed is what a name of Prometheus does not have.
-var unnamed = regexp.MustCompile("[^a-zA-Z0-9_]")
 
 // valid is a name as a label must be.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ type Report struct {
 	Rows      []Row     // by namespec, then in the order of the checks
 	LeftOut   []LeftOut // processes that are not watched, or that are STOPPED
 	Unmatched []string  // of Config.Processes or Groups: those that match no process
+	Probes    bool      // no process was to be checked: Rows are of probes alone
 }
 
 // Row is the outcome of one check of one process.
@@ -39,7 +41,7 @@ type Row struct {
 // says nothing, but where all of it is skipped, so is the whole.
 func (r Report) Status() checks.Status {
 	status := checks.Healthy
-	if len(r.Unmatched) > 0 || !slices.ContainsFunc(r.Rows, func(row Row) bool { return !row.Probe }) {
+	if len(r.Unmatched) > 0 || len(r.Rows) == 0 || !r.Probes && !slices.ContainsFunc(r.Rows, func(row Row) bool { return !row.Probe }) {
 		status = checks.Unknown
 	} else if !slices.ContainsFunc(r.Rows, func(row Row) bool { return row.Result.Status != checks.Skipped }) {
 		status = checks.Skipped
@@ -64,17 +66,61 @@ const oncePause = time.Second
 // processor time does, is run again a second later. The error is a *ConfigError,
 // or says why supervisord cannot be asked.
 func Once(ctx context.Context, cfg Config) (Report, error) {
+	l, err := NewLooker(cfg)
+	if err != nil {
+		return Report{}, err
+	}
+	return l.Look(ctx, Selection{})
+}
+
+// Selection is a part of what is watched. The zero value is all of it.
+type Selection struct {
+	Process string // a pattern as those of Watch, without a !; "" means all
+	Check   string // the name of a rule; "" means all
+}
+
+// whole reports whether it leaves nothing out.
+func (s Selection) whole() bool { return s == Selection{} }
+
+// Looker does what Once does, when it is asked and as often as it is: its checks
+// remember what they have seen. Its methods may be called by several goroutines.
+type Looker struct {
+	r *runner
+
+	// What supervisord has said last, for those who hold r.surveying.
+	chosen   selection
+	surveyed time.Time
+}
+
+// surveyAge is for how long others who look use what supervisord has said of processes:
+// many who look at once cost it little more than one.
+const surveyAge = time.Second
+
+// NewLooker returns a Looker. The error is a *ConfigError.
+func NewLooker(cfg Config) (*Looker, error) {
 	r, err := newRunner(cfg)
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	chosen, err := r.choose(ctx)
+	return &Looker{r: r}, nil
+}
+
+// Look runs the checks of the watched processes that are selected. The error says why
+// supervisord cannot be asked, or is a *SelectionError.
+func (l *Looker) Look(ctx context.Context, s Selection) (Report, error) {
+	chosen, err := l.survey(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{LeftOut: chosen.left, Unmatched: chosen.unmatched}
-	slices.SortFunc(chosen.watched, func(a, b supervisor.Process) int { return strings.Compare(a.Namespec(), b.Namespec()) })
-	for _, p := range chosen.watched {
+	report := Report{LeftOut: slices.Clone(chosen.left), Unmatched: chosen.unmatched}
+	watched := chosen.watched
+	if !s.whole() {
+		report.Unmatched = nil
+		if watched, report.LeftOut, err = l.r.selected(chosen, s); err != nil {
+			return Report{}, err
+		}
+	}
+	for _, p := range watched {
 		if p.State == supervisor.Stopped { // as somebody wanted it
 			report.LeftOut = append(report.LeftOut, LeftOut{p, "it is STOPPED"})
 			continue
@@ -87,24 +133,119 @@ func Once(ctx context.Context, cfg Config) (Report, error) {
 			report.Rows = append(report.Rows, Row{Process: p, Result: result, Time: time.Now()})
 			continue
 		}
-		for _, rule := range r.plan(p).rules {
-			if rule.rests(time.Now()) {
+		for _, rule := range l.r.plan(p).rules {
+			switch {
+			case s.Check != "" && rule.Name != s.Check:
+			case rule.rests(time.Now()):
 				report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, Rests: true, Time: time.Now()})
-				continue
+			default:
+				report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, check: rule.Check})
 			}
-			report.Rows = append(report.Rows, Row{Process: p, Check: rule.Name, check: rule.Check})
 		}
 	}
-	r.fill(ctx, chosen.watched, report.Rows, func(row Row) bool { return row.check != nil })
+	l.r.fill(ctx, chosen.watched, report.Rows, func(row Row) bool { return row.check != nil })
 	again := func(row Row) bool { return errors.Is(row.Result.Err, checks.ErrLookAgain) }
 	if slices.ContainsFunc(report.Rows, again) {
 		select {
 		case <-time.After(oncePause):
-			r.fill(ctx, chosen.watched, report.Rows, again)
+			l.r.fill(ctx, chosen.watched, report.Rows, again)
 		case <-ctx.Done():
 		}
 	}
 	return report, nil
+}
+
+// survey asks supervisord for its processes, of which the watched ones are in the order of
+// their names, unless somebody has just done so.
+func (l *Looker) survey(ctx context.Context) (selection, error) {
+	select {
+	case l.r.surveying <- struct{}{}:
+		defer func() { <-l.r.surveying }()
+	case <-ctx.Done():
+		return selection{}, fmt.Errorf("ask supervisord for its processes: %w", context.Cause(ctx))
+	}
+	if time.Since(l.surveyed) < surveyAge {
+		return l.chosen, nil
+	}
+	chosen, err := l.r.choose(ctx)
+	if err != nil {
+		return selection{}, err
+	}
+	slices.SortFunc(chosen.watched, func(a, b supervisor.Process) int { return strings.Compare(a.Namespec(), b.Namespec()) })
+	l.chosen, l.surveyed = chosen, time.Now()
+	return chosen, nil
+}
+
+// SelectionError says which part of a Selection is about nothing, and what there is.
+type SelectionError struct {
+	Part string // "process" or "check"
+	Err  error
+}
+
+// Error returns both: `process: no process matches "web:z": there are web:a, web:b`.
+func (e *SelectionError) Error() string { return e.Part + ": " + e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *SelectionError) Unwrap() error { return e.Err }
+
+// mostListed is how many names of what there is an error has.
+const mostListed = 20
+
+// listed are names for an error.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "there is none"
+	}
+	text := "there are " + strings.Join(names[:min(len(names), mostListed)], ", ")
+	if more := len(names) - mostListed; more > 0 {
+		text += fmt.Sprintf(", and %d more", more)
+	}
+	return text
+}
+
+// selected returns the processes that are selected, and those that are but are not watched.
+func (r *runner) selected(chosen selection, s Selection) (watched []supervisor.Process, left []LeftOut, err error) {
+	watched, left = chosen.watched, slices.Clone(chosen.left)
+	if s.Process != "" {
+		pattern, err := parsePattern(s.Process)
+		if err == nil && pattern.excludes {
+			err = fmt.Errorf("process %q: a ! is for patterns that leave something out", s.Process)
+		}
+		if err != nil {
+			return nil, nil, &SelectionError{"process", err}
+		}
+		watched, left = nil, slices.DeleteFunc(left, func(l LeftOut) bool { return !pattern.matches(l.Process) })
+		var names []string
+		for _, p := range chosen.watched {
+			names = append(names, p.Namespec())
+			if pattern.matches(p) {
+				watched = append(watched, p)
+			}
+		}
+		switch {
+		case len(watched) > 0:
+		case len(left) > 0:
+			return nil, nil, &SelectionError{"process", fmt.Errorf("%s is not watched: %s", left[0].Process.Namespec(), left[0].Reason)}
+		default:
+			return nil, nil, &SelectionError{"process", fmt.Errorf("no process that is watched matches %q: %s", s.Process, listed(names))}
+		}
+	}
+	if s.Check == "" {
+		return watched, left, nil
+	}
+	names := make(map[string]bool)
+	watched = slices.DeleteFunc(slices.Clone(watched), func(p supervisor.Process) bool {
+		has := false
+		for _, rule := range r.plan(p).rules {
+			names[rule.Name] = true
+			has = has || rule.Name == s.Check
+		}
+		return !has
+	})
+	if len(watched) == 0 {
+		return nil, nil, &SelectionError{"check", fmt.Errorf("there is no check %q: %s", s.Check, listed(slices.Sorted(maps.Keys(names))))}
+	}
+	return watched, left, nil
 }
 
 // Matches is what the patterns of a configuration come to.

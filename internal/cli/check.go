@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -32,7 +33,8 @@ that fail. With --once it can be run by hand.
 Exit status: 0 when supervisord or a signal ended it, 1 when it cannot go on, 2 when its command line
 or its surroundings are wrong. With --once: 0 all healthy, 1 something unhealthy, 3 something unknown
 or supervisord not reached, 2 as above. With --output nagios: 0 all healthy, 2 something unhealthy, 3
-anything else.`
+anything else. With --output cloudprober, which is metrics, and --output studio, which is how long each
+look at what is healthy took, the reasons of what is not are on standard error.`
 
 // listenerSection is an example of such a section.
 const listenerSection = `[eventlistener:%[1]s]
@@ -81,13 +83,13 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 	policyOptions(p.Program, &p.cfg.Policy)
 	p.section("How it runs", func(f *pflag.FlagSet) {
 		f.BoolVar(&p.once, "once", false, "run the check now, print what it finds, restart nothing, and exit")
-		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print: table, json, yaml or nagios")
+		f.StringVar(&p.output, "output", "table", "with --once: `FORMAT` to print: table, json, yaml, nagios, cloudprober or studio")
 		f.BoolVar(&p.cfg.DryRun, "dry-run", false, "as a listener: say what would be restarted, and do not")
 		f.StringVar(&p.logFormat, "log-format", "text", "`FORMAT` of the log on standard error: text or json")
 		f.StringVar(&p.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug (each result), info, warn or error")
 		f.StringVar(&p.cfg.StateDir, "state-dir", "", "`FOLDER` of the journal of restarts (default $STATE_DIRECTORY; "+
 			"else /run/supervisor-checks for root, ~/.local/state/supervisor-checks for others)")
-		words(f, "output", show.Formats...)
+		words(f, "output", show.Looked...)
 		words(f, "log-format", "text", "json")
 		words(f, "log-level", "debug", "info", "warn", "error")
 		added(f, "once", "output", "dry-run", "log-format", "log-level", "state-dir")
@@ -115,13 +117,13 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 				return 0, usageError{fmt.Errorf("argument --server-password-file: %w", err)}
 			}
 		}
-		if err := setting.OneOf(p.output, show.Formats...); err != nil {
+		if err := setting.OneOf(p.output, show.Looked...); err != nil {
 			return 0, usageError{fmt.Errorf("argument --output: %w", err)}
 		}
 		defer closeChecks(p.cfg.Checks)
 		switch {
 		case p.once:
-			return Once(ctx, p.cfg, p.output, std.out)
+			return once(ctx, p.cfg, p.output, std)
 		case p.Flags().Changed("output"):
 			return 0, usageError{errors.New("argument --output: only with --once")}
 		}
@@ -267,36 +269,47 @@ func FindServer(cfg *runner.Config) {
 	}
 }
 
-// Once runs the checks now, prints what it finds in a format, and returns the exit
+// once runs the checks now, prints what it finds in a format, and returns the exit
 // status. The error says why nothing was found.
-func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
-	page, status, err := Look(ctx, cfg, "pass --server-url unix:///PATH or http://HOST:PORT", nil)
+func once(ctx context.Context, cfg runner.Config, output string, std streams) (int, error) {
+	page, status, err := Look(ctx, "pass --server-url unix:///PATH or http://HOST:PORT", func(ctx context.Context) (runner.Report, error) {
+		FindServer(&cfg)
+		return runner.Once(ctx, cfg)
+	}, nil)
 	if page == nil {
 		return status, err
 	}
-	if err := page.Print(out, output, show.ScreenOf(out)); err != nil {
+	if err := page.Print(std.out, output, show.ScreenOf(std.out)); err != nil {
 		return exitUnknown, fmt.Errorf("print what was found: %w", err)
 	}
-	if output == "nagios" { // which has told of the error
-		return page.Nagios.Exit(), nil
+	switch {
+	case output == "nagios": // which has told of the error
+		return page.Report.Exit(), nil
+	case show.ForProbers(output):
+		page.Tell(std.err)
+		return status, nil
 	}
 	return status, err
 }
 
-// Look runs the checks now, and returns what is to be printed of that, with the
+// Look looks at processes, and returns what is to be printed of that, with the
 // exit status. The error says why nothing was found; there is no page if the
-// configuration is refused. how says how to tell where supervisord is, and more, if not
-// nil, finds what else is to be shown.
-func Look(ctx context.Context, cfg runner.Config, how string, more func(context.Context) []runner.Row) (*show.Page, int, error) {
-	FindServer(&cfg)
-	var report runner.Report
-	var err error
-	if len(cfg.Watches) > 0 || more == nil {
-		report, err = runner.Once(ctx, cfg)
-	}
+// configuration is refused. how says how to tell where supervisord is. more, if not nil,
+// finds at the same time what else is to be shown: of probes, which are all there is where
+// processes is nil.
+func Look(ctx context.Context, how string, processes func(context.Context) (runner.Report, error), more func(context.Context) []runner.Row) (*show.Page, int, error) {
+	var rows []runner.Row
+	var looks sync.WaitGroup
 	if more != nil {
-		report.Rows = append(more(ctx), report.Rows...)
+		looks.Go(func() { rows = more(ctx) })
 	}
+	report := runner.Report{Probes: processes == nil}
+	var err error
+	if processes != nil {
+		report, err = processes(ctx)
+	}
+	looks.Wait()
+	report.Rows = append(rows, report.Rows...)
 	var config *runner.ConfigError
 	switch {
 	case errors.Is(err, supervisor.ErrNoURL):

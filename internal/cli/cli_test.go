@@ -106,7 +106,7 @@ func TestOnceFindsTheSocket(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			sockets = test.sockets
 			cfg := runner.Config{Name: "x", Checks: []checks.Check{passing}, Log: slog.New(slog.DiscardHandler), StateDir: dir}
-			status, err := Once(t.Context(), cfg, "table", io.Discard)
+			status, err := once(t.Context(), cfg, "table", streams{out: io.Discard})
 			if status != test.status || (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %d, %v, want %d, %s", status, err, test.status, test.want)
 			}

@@ -15,9 +15,9 @@ import (
 // page returns what --once found, to be printed. With JSON and its like that
 // includes why it found nothing, if it did not.
 func page(report runner.Report, failure error) *show.Page {
-	p := &show.Page{Data: data(report, failure), Nagios: plugin(report, failure)}
+	p := &show.Page{Data: data(report, failure), Report: judged(report, failure)}
 	if failure == nil {
-		p.Table = tableOf(report, p.Nagios.Summary())
+		p.Table = tableOf(report, p.Report.Summary())
 	}
 	return p
 }
@@ -60,20 +60,15 @@ func data(report runner.Report, failure error) found {
 	return found
 }
 
-// plugin returns the report as that of a plugin of Nagios.
-func plugin(report runner.Report, failure error) show.Report {
-	var r show.Report
+// judged returns the report for programs that want to know what is healthy.
+func judged(report runner.Report, failure error) show.Report {
+	r := show.Report{Probes: report.Probes}
 	for _, row := range report.Rows {
-		process := row.Process.Namespec()
-		r.Findings = append(r.Findings, show.Finding{Process: process, Probe: row.Probe, Check: row.Check, Status: status(row), Reason: reason(row)})
-		if row.Check == "" || row.Rests {
-			continue
+		f := show.Finding{Process: row.Process.Namespec(), Probe: row.Probe, Check: row.Check, Status: status(row), Reason: reason(row)}
+		if row.Check != "" && !row.Rests {
+			f.Look = &show.Look{Took: row.Took, Metrics: row.Result.Metrics}
 		}
-		of := process + " " + row.Check
-		r.Figures = append(r.Figures, show.Figure{Of: of, Metric: "took_seconds", Value: row.Took.Seconds()})
-		for _, metric := range slices.Sorted(maps.Keys(row.Result.Metrics)) {
-			r.Figures = append(r.Figures, show.Figure{Of: of, Metric: metric, Value: row.Result.Metrics[metric]})
-		}
+		r.Findings = append(r.Findings, f)
 	}
 	if failure != nil {
 		r.Troubles = append(r.Troubles, failure.Error())

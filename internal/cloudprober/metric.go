@@ -392,15 +392,52 @@ func named(name string, labels []Label, own ...Label) string {
 // allowed, and not with a digit at its beginning.
 func legal(name, besides string) string {
 	name = strings.Map(func(r rune) rune {
-		if wordChar(r) || strings.ContainsRune(besides, r) {
+		if strings.ContainsRune(besides, r) {
 			return r
 		}
-		return '_'
+		return wordRune(r)
 	}, name)
 	if name == "" || name[0] >= '0' && name[0] <= '9' {
 		return "_" + name
 	}
 	return name
+}
+
+// ParseSeries takes apart the name of a number, as Series names it, for whoever has
+// labels of its own to add. What is of no name of Prometheus is "_" in it, but for a digit
+// at its beginning. Before the name of a label that is one of own there is
+// "exported_", as Prometheus has it. The error is for a person.
+func ParseSeries(series string, own ...string) (name string, labels []Label, err error) {
+	name, text, has := strings.Cut(series, "{")
+	if has {
+		var rest string
+		if labels, rest, err = parseLabels(text); err == nil && rest != "" {
+			err = errors.New("something follows its labels")
+		}
+		if err != nil {
+			return "", nil, fmt.Errorf("%s is no name of a metric: %w", shown(series), err)
+		}
+	}
+	taken := func(name string) bool {
+		return slices.Contains(own, name) || slices.ContainsFunc(labels, func(l Label) bool { return l.Name == name })
+	}
+	for i, l := range labels {
+		if slices.Contains(own, l.Name) {
+			for taken(l.Name) {
+				l.Name = "exported_" + l.Name
+			}
+			labels[i] = l
+		}
+	}
+	return strings.Map(wordRune, name), labels, nil
+}
+
+// wordRune returns r, or "_" in place of what is of no word.
+func wordRune(r rune) rune {
+	if wordChar(r) {
+		return r
+	}
+	return '_'
 }
 
 // Found is what there is of metrics in an output.

@@ -208,3 +208,30 @@ func FuzzParseMetric(f *testing.F) {
 		prometheusReads(t, m)
 	})
 }
+
+func TestParseSeries(t *testing.T) {
+	for _, tt := range []struct {
+		series, name string
+		labels       []Label
+		wrong        string // in the error
+	}{
+		{"rows", "rows", nil, ""},
+		{"http.status_code", "http_status_code", nil, ""},
+		{"größe /var", "gr__e__var", nil, ""},
+		{"5xx", "5xx", nil, ""},
+		{`rows{table="a \"}b\"",le="0.5"}`, "rows", []Label{{"table", `a "}b"`}, {"le", "0.5"}}, ""},
+		{`rows{process="a",exported_process="b",check="c"}`, "rows", []Label{{"exported_exported_process", "a"}, {"exported_process", "b"}, {"check", "c"}}, ""},
+		{"rows{", "", nil, `"rows{" is no name of a metric: its labels are not`},
+		{`rows{a="b"} 7`, "", nil, "something follows its labels"},
+	} {
+		name, labels, err := ParseSeries(tt.series, "process")
+		if name != tt.name || !slices.Equal(labels, tt.labels) || (err != nil) != (tt.wrong != "") || err != nil && !strings.Contains(err.Error(), tt.wrong) {
+			t.Errorf("%s: got %q, %v, error %v", tt.series, name, labels, err)
+		}
+	}
+	for series := range (Metric{Name: "a", Labels: []Label{{"1 b", "x\n\\\""}}, Value: Map{Label: "c", Values: map[string]float64{"d,": 1}}}).Series() {
+		if name, labels, err := ParseSeries(series); err != nil || name != "a" || len(labels) != 2 || labels[0].Value != "x\n\\\"" || labels[1].Value != "d," {
+			t.Errorf("%s: got %q, %v, error %v", series, name, labels, err)
+		}
+	}
+}

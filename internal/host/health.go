@@ -278,12 +278,9 @@ func counters(c *runner.Counters) []health.Counter {
 	}
 }
 
-// probeRows are what once shows of the probes of a file, looked at now.
-func probeRows(ctx context.Context, p *health.Prober) (rows []runner.Row) {
-	if p == nil {
-		return nil
-	}
-	for _, r := range p.Check(ctx) {
+// probeRows are what is shown of probes that are looked at now.
+func probeRows(ctx context.Context, probes health.Source) (rows []runner.Row) {
+	for _, r := range probes.Check(ctx) {
 		result := checks.Result{Status: checks.Healthy, Err: r.Err, Metrics: r.Metrics}
 		switch r.Status {
 		case health.Unhealthy:

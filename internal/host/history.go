@@ -129,8 +129,8 @@ func (h *past) filter(now time.Time, kinds []record.Kind) (f sinks.Filter, err e
 	if h.listener != "" {
 		return f, usageError{errors.New("--listener is not for records that were kept")}
 	}
-	if err := setting.OneOf(h.output, formats...); err != nil {
-		return f, usageError{fmt.Errorf("--output: %w", err)}
+	if err := h.prints(formats); err != nil {
+		return f, err
 	}
 	f = sinks.Filter{Host: h.host, About: h.about, Kinds: kinds, Statuses: h.status, Limit: h.limit}
 	if f.Since, err = ago(now, h.since); err != nil {

@@ -132,7 +132,9 @@ look again every two seconds, or every 5 s with --watch=5s, until they are inter
 Exit status: 0 done, 1 it cannot go on, a listener could not be spoken to, or what a file says of names
 does not fit the processes, 2 wrong command line or file, 3 no listener runs, or none watches such a process.
 Of once: 0 all healthy, 1 something unhealthy, 3 something unknown or supervisord not reached, 2 as above.
-With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. With --watch: as the last look.`,
+With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. With --watch: as the last look.
+With --output cloudprober, which is metrics, and --output studio, which is how long each look at what is
+healthy took, the reasons of what is not are on standard error.`,
 		SilenceErrors: true, SilenceUsage: true, DisableFlagsInUseLine: true,
 
 		Args: func(c *cobra.Command, args []string) error {
@@ -147,9 +149,9 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "`FOLDER` of the listeners' state (default as theirs: $STATE_DIRECTORY; else /run/supervisor-checks for root, and /var/lib/supervisor-checks for its records; ~/.local/state/supervisor-checks for others)")
 	f.StringVar(&a.listener, "listener", "", "only the listener of this `NAME`, by -n or by its process")
-	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, nagios (explain and once), or csv (history and summary)")
+	f.StringVar(&a.output, "output", "table", "`FORMAT` to print: table, json, yaml, nagios (explain and once), cloudprober or studio (once), or csv (history and summary)")
 	f.BoolP("help", "h", false, "print the help of a command and exit")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(append(show.Formats[:len(show.Formats):len(show.Formats)], "csv"), cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(append(show.Looked[:len(show.Looked):len(show.Looked)], "csv"), cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(fileCommands(&a)...)
 	explain := &cobra.Command{
@@ -160,7 +162,7 @@ With --output nagios: 0 all healthy, 2 something unhealthy, 3 anything else. Wit
 				return usageError{fmt.Errorf("write --watch=%s for how often; and a process whose name is a number as its GROUP:NAME", request.Selector)}
 			}
 			title := strings.Join(append([]string{"supervisor_checks explain"}, args...), " ")
-			return a.show(c, title, func(ctx context.Context) (*show.Page, error) {
+			return a.show(c, title, show.Judged, func(ctx context.Context) (*show.Page, error) {
 				return a.ask(ctx, request, func(answers []control.Answer) show.Table { return processesTable(time.Now(), answers) })
 			})
 		},
@@ -241,10 +243,25 @@ func (a *asker) watchOption(c *cobra.Command) {
 	c.Flags().Lookup("watch").NoOptDefVal = defaultWatch
 }
 
-// show prints what is seen, once or again and again.
-func (a *asker) show(c *cobra.Command, title string, look func(context.Context) (*show.Page, error)) error {
-	if err := setting.OneOf(a.output, show.Formats...); err != nil {
-		return usageError{fmt.Errorf("--output: %w", err)}
+// special are the commands whose formats others do not have.
+var special = map[string]string{"nagios": "explain and once", "cloudprober": "once; serve-probe has no other", "studio": "once", "csv": "history and summary"}
+
+// prints returns an error if --output is none of a command's formats.
+func (a *asker) prints(formats []string) error {
+	err := setting.OneOf(a.output, formats...)
+	if err == nil {
+		return nil
+	}
+	if commands, is := special[a.output]; is {
+		err = fmt.Errorf("%q is only for %s", a.output, commands)
+	}
+	return usageError{fmt.Errorf("--output: %w", err)}
+}
+
+// show prints what is seen in one of some formats, once or again and again.
+func (a *asker) show(c *cobra.Command, title string, formats []string, look func(context.Context) (*show.Page, error)) error {
+	if err := a.prints(formats); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -257,8 +274,12 @@ func (a *asker) show(c *cobra.Command, title string, look func(context.Context) 
 		if err := page.Print(out, a.output, show.ScreenOf(out)); err != nil {
 			return ended{exitNothing, fmt.Errorf("print what was found: %w", err)}
 		}
-		if a.output == "nagios" { // which has told of the error
-			return ended{status: page.Nagios.Exit()}
+		switch {
+		case a.output == "nagios": // which has told of the error
+			return ended{status: page.Report.Exit()}
+		case show.ForProbers(a.output):
+			page.Tell(c.ErrOrStderr())
+			return ended{status: statusOf(err)}
 		}
 		return err
 	}
@@ -266,8 +287,8 @@ func (a *asker) show(c *cobra.Command, title string, look func(context.Context) 
 	if err != nil {
 		return usageError{fmt.Errorf("--watch: %w", err)}
 	}
-	if a.output == "nagios" {
-		return usageError{errors.New("--watch: not with --output nagios, which is for a single look")}
+	if a.output == "nagios" || show.ForProbers(a.output) {
+		return usageError{fmt.Errorf("--watch: not with --output %s, which is for a single look", a.output)}
 	}
 	var refused error
 	err = show.Watch(ctx, show.Watching{Title: title, Every: every, Format: a.output, Out: out, Err: c.ErrOrStderr(),
@@ -288,10 +309,7 @@ func (a *asker) show(c *cobra.Command, title string, look func(context.Context) 
 
 // run asks all listeners, or the one that was named, and prints what they say.
 func (a *asker) run(c *cobra.Command, request control.Request, table func([]control.Answer) show.Table) error {
-	if a.output == "nagios" {
-		return usageError{fmt.Errorf("--output: %q is only for explain and once", a.output)}
-	}
-	return a.show(c, "", func(ctx context.Context) (*show.Page, error) { return a.ask(ctx, request, table) })
+	return a.show(c, "", show.Formats, func(ctx context.Context) (*show.Page, error) { return a.ask(ctx, request, table) })
 }
 
 // ask asks all listeners, or the one that was named, and returns what they say.
@@ -344,5 +362,5 @@ func (a *asker) ask(ctx context.Context, request control.Request, table func([]c
 	if err == nil && concerned == 0 && request.Selector != "*" {
 		err = nothingError{fmt.Errorf("no listener watches %q", request.Selector)}
 	}
-	return &show.Page{Table: table(answers), Data: answers, Nagios: plugin(answers, err)}, err
+	return &show.Page{Table: table(answers), Data: answers, Report: plugin(answers, err)}, err
 }

@@ -60,11 +60,12 @@ func fileCommands(a *asker) []*cobra.Command {
 		Use: "validate", Short: "say all that is wrong with a file, and which of its patterns match no process", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error { return f.validate(c) },
 	}
-	for _, c := range []*cobra.Command{run, once, validate} {
+	serveProbe := f.serveProbeCommand()
+	for _, c := range []*cobra.Command{run, once, validate, serveProbe} {
 		c.Flags().StringVar(&f.config, "config", defaultConfig, "the `FILE` to read")
 		c.RegisterFlagCompletionFunc("config", cobra.FixedCompletions([]string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt))
 	}
-	return []*cobra.Command{run, once, validate, {
+	return []*cobra.Command{run, once, validate, serveProbe, {
 		Use: "reload", Short: "have the listeners that run read their files again; what is counted stays", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.run(c, control.Request{Command: control.Reload, Selector: "*"}, doneTable("reloaded, and watches"))
@@ -239,8 +240,19 @@ func (f *fromFile) once(c *cobra.Command) error {
 	if prober != nil {
 		defer prober.Close()
 	}
-	return f.show(c, "supervisor_checks once", func(ctx context.Context) (*show.Page, error) {
-		page, status, err := cli.Look(ctx, cfg, sayWhere, func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) })
+	var processes func(context.Context) (runner.Report, error)
+	if len(cfg.Watches) > 0 {
+		processes = func(ctx context.Context) (runner.Report, error) {
+			cli.FindServer(&cfg)
+			return runner.Once(ctx, cfg)
+		}
+	}
+	var probes func(context.Context) []runner.Row
+	if prober != nil {
+		probes = func(ctx context.Context) []runner.Row { return probeRows(ctx, prober) }
+	}
+	return f.show(c, "supervisor_checks once", show.Looked, func(ctx context.Context) (*show.Page, error) {
+		page, status, err := cli.Look(ctx, sayWhere, processes, probes)
 		switch {
 		case status == exitUsage:
 			return nil, usageError{err}

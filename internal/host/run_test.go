@@ -98,7 +98,7 @@ func TestOnceOfAFile(t *testing.T) {
 	if status, out, _ = does(t, file, "once", "--output", "json"); status != 1 || !strings.Contains(out, `"process": "web:b"`) {
 		t.Errorf("json: exit status %d\n%s", status, out)
 	}
-	if status, _, errs = does(t, file, "once", "--output", "xml"); status != 2 || !strings.Contains(errs, `--output: "xml" is none of table, json, yaml, nagios`) {
+	if status, _, errs = does(t, file, "once", "--output", "xml"); status != 2 || !strings.Contains(errs, `--output: "xml" is none of table, json, yaml, nagios, cloudprober, studio`) {
 		t.Errorf("exit status %d, %s", status, errs)
 	}
 	if status, _, errs = does(t, strings.Replace(file, url, "unix:///no/such", 1), "once"); status != 3 || !strings.Contains(errs, "/no/such") {

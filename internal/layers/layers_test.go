@@ -55,7 +55,7 @@ var house = map[string]room{
 	"internal/soak":                {floor: 6, may: []string{"..."}, forTests: true},
 
 	"record/recordtest":   {floor: 2, may: []string{"record"}, forTests: true},
-	"internal/scripttest": {floor: 3, may: []string{"internal/proc", "record", "record/recordtest", "supervisor", "supervisor/supervisortest"}, forTests: true},
+	"internal/scripttest": {floor: 3, may: []string{"internal/cloudprober", "internal/proc", "record", "record/recordtest", "supervisor", "supervisor/supervisortest"}, forTests: true},
 	"internal/testdisk":   {floor: 0, forTests: true},
 
 	"cmd/supervisor_checks": {floor: 6, may: []string{"internal/host"}},
@@ -65,7 +65,7 @@ var house = map[string]room{
 
 	"internal/cli": {floor: 4, may: []string{"checks", "internal/command", "internal/decimal", "internal/foreign", "internal/script", "internal/setting", "internal/show", "notify", "record", "runner", "supervisor"}},
 
-	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/script", "internal/setting", "probes/script", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
+	"internal/config":  {floor: 4, may: []string{"checks", "health", "probes", "probes/mongo", "probes/mysql", "probes/postgres", "probes/redis", "probes/script", "probes/swift", "internal/command", "internal/decimal", "internal/foreign", "internal/logout", "internal/script", "internal/setting", "record", "record/uptimer", "runner", "sinks", "sinks/kafka", "sinks/postgres", "sinks/sqlite", "supervisor"}},
 	"internal/setting": {floor: 4, may: []string{"internal/command", "internal/decimal", "runner", "supervisor"}},
 
 	"runner": {floor: 3, may: []string{"checks", "internal/command", "internal/control", "internal/duration", "internal/foreign", "internal/proc", "internal/recurring", "listener", "record", "supervisor"}},
@@ -74,7 +74,7 @@ var house = map[string]room{
 
 	"prober": {floor: 2, may: []string{"internal/cloudprober", "internal/duration", "internal/foreign", "internal/nagios"}},
 
-	"health": {floor: 3, may: []string{"internal/recurring", "probes", "record"}},
+	"health": {floor: 3, may: []string{"internal/cloudprober", "internal/recurring", "probes", "record"}},
 
 	"probes":          {floor: 2, may: []string{"internal/httpcheck", "internal/jsoncheck", "internal/tlsfiles"}},
 	"probes/mongo":    {floor: 2, may: []string{"probes"}},
@@ -91,7 +91,7 @@ var house = map[string]room{
 
 	"internal/availability":     {floor: 2, may: []string{"record"}},
 	"internal/control":          {floor: 1},
-	"internal/show":             {floor: 1, may: []string{"internal/foreign", "internal/nagios"}},
+	"internal/show":             {floor: 1, may: []string{"internal/cloudprober", "internal/foreign", "internal/nagios"}},
 	"listener":                  {floor: 1},
 	"notify":                    {floor: 1},
 	"record":                    {floor: 1},

@@ -25,6 +25,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/cloudprober"
 	"github.com/supervisor-checks/supervisor-checks/record"
 	"github.com/supervisor-checks/supervisor-checks/record/recordtest"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -55,6 +56,7 @@ func Run(t *testing.T, folder string) {
 			"table":       scriptCommand(table, "", 0, 0),
 			"plain":       scriptCommand(plain, "", 0, 0),
 			"report":      scriptCommand(report, "", 0, 0),
+			"measured":    scriptCommand(measured, "", 0, 0),
 			"events":      scriptCommand(events, "FILE COUNT", 2, 2),
 			"closedport":  scriptCommand(closedPort, "", 0, 0),
 			"webserver":   scriptCommand((*world).webserver, "", 0, 0),
@@ -215,6 +217,20 @@ func plain(_ *world, ts *testscript.TestScript, _ []string) error {
 		text = v.pattern.ReplaceAllString(text, v.instead)
 	}
 	return os.WriteFile(ts.MkAbs("plain"), []byte(text), 0o666)
+}
+
+var measuredTime = regexp.MustCompile(`(?m)^(\w+(?:_milliseconds|_seconds|_msec)(?:\{.*\})?) \S+$`)
+
+// measured puts the metrics on standard output, which cloudprober must be able to read, into
+// the file "measured", with N for times.
+func measured(_ *world, ts *testscript.TestScript, _ []string) error {
+	text := ts.ReadFile("stdout")
+	for line := range strings.Lines(text) {
+		if _, err := cloudprober.ParseMetric(line); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(ts.MkAbs("measured"), []byte(measuredTime.ReplaceAllString(text, "$1 N")), 0o666)
 }
 
 // events writes what supervisord sends for so many ticks of this moment.

@@ -2,8 +2,10 @@ package show
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/nagios"
 )
@@ -14,6 +16,7 @@ type Report struct {
 	Figures  []Figure
 	Troubles []string // why something is unknown besides
 	Notes    []string // what else there is to say
+	Probes   bool     // no process was to be checked: there are only probes
 }
 
 // Finding is what is known of a process by one check.
@@ -21,6 +24,29 @@ type Finding struct {
 	Process, Check string
 	Status, Reason string
 	Probe          bool // Process is what a probe is called
+	Look           *Look
+}
+
+// Look is what there is to say of a look besides its outcome. Metrics may have labels, as
+// in Prometheus' text format.
+type Look struct {
+	Took    time.Duration
+	Metrics map[string]float64
+}
+
+// figures are those of all looks, and the others.
+func (r Report) figures() (all []Figure) {
+	for _, f := range r.Findings {
+		if f.Look == nil {
+			continue
+		}
+		of := f.Process + " " + f.Check
+		all = append(all, Figure{of, "took_seconds", f.Look.Took.Seconds()})
+		for _, metric := range slices.Sorted(maps.Keys(f.Look.Metrics)) {
+			all = append(all, Figure{of, metric, f.Look.Metrics[metric]})
+		}
+	}
+	return append(all, r.Figures...)
 }
 
 // Figure is a number that was measured. Metric ends in its unit: "latency_seconds".
@@ -51,10 +77,18 @@ var verdicts = map[string]struct {
 // ExitUnknown is the exit status of a plugin that does not know.
 const ExitUnknown = 3
 
+// why says what is not as it should be, and the reason; "" for nothing.
+func (f Finding) why() string {
+	if f.Status == "healthy" || f.Status == Resting {
+		return ""
+	}
+	return fmt.Sprintf("%s %s: %s", strings.TrimSpace(f.Process+" "+f.Check), f.Status, f.Reason)
+}
+
 // status is the worst of the report. Nothing found is nothing known.
 func (r Report) status() string {
 	status := Resting
-	if len(r.Troubles) > 0 || !slices.ContainsFunc(r.Findings, func(f Finding) bool { return !f.Probe }) {
+	if len(r.Troubles) > 0 || len(r.Findings) == 0 || !r.Probes && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return !f.Probe }) {
 		status = "unknown"
 	}
 	for _, f := range r.Findings {
@@ -93,15 +127,21 @@ func (r Report) Summary() string {
 		}
 		of[f.Process] = worse(of[f.Process], f.Status)
 	}
-	text := "no process was checked"
-	if len(processes) > 0 {
-		text = counted(processes, "process", "processes")
+	var parts []string
+	switch {
+	case len(processes) > 0:
+		parts = append(parts, counted(processes, "process", "processes"))
+	case !r.Probes || len(probes) == 0:
+		parts = append(parts, nothingChecked)
 	}
 	if len(probes) > 0 {
-		text += "; " + counted(probes, "probe", "probes")
+		parts = append(parts, counted(probes, "probe", "probes"))
 	}
-	return text
+	return strings.Join(parts, "; ")
 }
+
+// nothingChecked is what there is to say where nothing was.
+const nothingChecked = "no process was checked"
 
 // counted says how many of something there are of each status.
 func counted(statuses map[string]string, one, many string) string {
@@ -145,9 +185,8 @@ func (r Report) text() string {
 	processes := make(map[string]bool)
 	for _, f := range r.Findings {
 		processes[f.Process] = true
-		name := strings.TrimSpace(f.Process + " " + f.Check)
-		if f.Status != "healthy" && f.Status != Resting {
-			tell(known(f.Status), fmt.Sprintf("%s %s: %s", name, f.Status, f.Reason))
+		if why := f.why(); why != "" {
+			tell(known(f.Status), why)
 		}
 	}
 	said := fmt.Sprintf("%s of %s healthy", Count(len(r.Findings), "check", "checks"), Count(len(processes), "process", "processes"))
@@ -165,7 +204,7 @@ func (r Report) text() string {
 	}
 	var b strings.Builder
 	b.WriteString(nagiosLine(status, said))
-	for i, f := range r.Figures {
+	for i, f := range r.figures() {
 		if i == 0 {
 			b.WriteString(" |")
 		}

@@ -1,6 +1,6 @@
 // Package show prints what the programs have found: as a table for people, as JSON
-// and YAML for programs, and as the line that Nagios and its kin read; once, or
-// again and again. What others have written can do nothing to a terminal.
+// and YAML for programs, as the line that Nagios and its kin read, and as the metrics that
+// those read who run probers; once, or again and again. What others have written can do nothing to a terminal.
 package show
 
 import (
@@ -13,14 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Formats are the words for --output.
-var Formats = []string{"table", "json", "yaml", "nagios"}
+// Formats, Judged and Looked are the words for --output: of all there is to show, of what is
+// healthy or not besides, and of what was looked at just now.
+var (
+	Formats = []string{"table", "json", "yaml"}
+	Judged  = append(Formats[:3:3], "nagios")
+	Looked  = append(Judged[:4:4], probers...)
+	probers = []string{"cloudprober", "studio"}
+)
 
 // Page is what is to be printed, for each format.
 type Page struct {
 	Table  Table
-	Data   any // for JSON and YAML
-	Nagios Report
+	Data   any    // for JSON and YAML
+	Report Report // for the programs that want to know what is healthy
 }
 
 // Print writes the page in a format.
@@ -35,7 +41,11 @@ func (p *Page) Print(w io.Writer, format string, s Screen) error {
 	case "yaml":
 		text, err = asYAML(p.Data)
 	case "nagios":
-		text = p.Nagios.text()
+		text = p.Report.text()
+	case "cloudprober":
+		text = p.Report.cloudprober()
+	case "studio":
+		text = p.Report.studio()
 	default:
 		err = fmt.Errorf("there is no format %q", format)
 	}

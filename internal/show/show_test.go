@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/goccy/go-yaml"
@@ -171,9 +172,9 @@ func FuzzYAML(f *testing.F) {
 var perfdata = regexp.MustCompile(`^('(?:[^'=|]|'')+'=(?:U|-?[0-9]+(?:\.[0-9]+)?(?:s|B|%|c)?)(?: |$))+$`)
 
 func TestNagios(t *testing.T) {
-	healthy := Finding{"web:a", "http", "healthy", "", false}
-	unhealthy := Finding{"web:b", "http", "unhealthy", "503 | x", false}
-	unknown := Finding{"web:c", "", "unknown", "it is FATAL", false}
+	healthy := Finding{"web:a", "http", "healthy", "", false, nil}
+	unhealthy := Finding{"web:b", "http", "unhealthy", "503 | x", false, nil}
+	unknown := Finding{"web:c", "", "unknown", "it is FATAL", false, nil}
 	for _, tt := range []struct {
 		name   string
 		report Report
@@ -181,15 +182,19 @@ func TestNagios(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", Report{}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked"}},
-		{"all healthy", Report{Findings: []Finding{healthy, {"web:a", "tcp", "healthy", "", false}, {"web:b", "tcp", "healthy", "", false}}}, 0, []string{"SUPERVISOR_CHECKS OK - 3 checks of 2 processes healthy"}},
-		{"a process and a probe", Report{Findings: []Finding{healthy, {"db", "probe", "healthy", "", true}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy; 1 probe: healthy"}},
-		{"only a probe", Report{Findings: []Finding{{"db", "probe", "healthy", "", true}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked; 1 probe: healthy"}},
+		{"all healthy", Report{Findings: []Finding{healthy, {"web:a", "tcp", "healthy", "", false, nil}, {"web:b", "tcp", "healthy", "", false, nil}}}, 0, []string{"SUPERVISOR_CHECKS OK - 3 checks of 2 processes healthy"}},
+		{"a process and a probe", Report{Findings: []Finding{healthy, {"db", "probe", "healthy", "", true, nil}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy; 1 probe: healthy"}},
+		{"only a probe", Report{Findings: []Finding{{"db", "probe", "healthy", "", true, nil}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked; 1 probe: healthy"}},
 		{"of several the worst", Report{Findings: []Finding{healthy, unknown, unhealthy}}, 2, []string{
 			"SUPERVISOR_CHECKS CRITICAL - 3 processes: 1 unhealthy, 1 unknown, 1 healthy; web:b http unhealthy: 503 ¦ x", "web:c unknown: it is FATAL"}},
 		{"unknown", Report{Findings: []Finding{healthy, unknown}, Notes: []string{"not watched: pool\n"}}, 3, []string{
 			"SUPERVISOR_CHECKS UNKNOWN - 2 processes: 1 unknown, 1 healthy; web:c unknown: it is FATAL", `not watched: pool\n`}},
-		{"all skipped", Report{Findings: []Finding{{"web:a", "script", "skipped", "only in develop", false}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - 1 process: skipped; web:a script skipped: only in develop"}},
-		{"some skipped", Report{Findings: []Finding{healthy, {"web:a", "script", "skipped", "only in develop", false}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy", "web:a script skipped: only in develop"}},
+		{"a probe alone", Report{Probes: true, Findings: []Finding{{"db", "probe", "healthy", "", true, nil}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 probe: healthy"}},
+		{"no probe", Report{Probes: true}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - no process was checked"}},
+		{"looks before other figures", Report{Findings: []Finding{{"web:a", "memory", "healthy", "", false, &Look{time.Millisecond, map[string]float64{"rss_bytes": 7, "age_seconds": 2}}}}, Figures: []Figure{{"x", "restarts", 1}}}, 0, []string{
+			"SUPERVISOR_CHECKS OK - 1 check of 1 process healthy | 'web:a memory took'=0.001s 'web:a memory age'=2s 'web:a memory rss'=7B 'x restarts'=1"}},
+		{"all skipped", Report{Findings: []Finding{{"web:a", "script", "skipped", "only in develop", false, nil}}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - 1 process: skipped; web:a script skipped: only in develop"}},
+		{"some skipped", Report{Findings: []Finding{healthy, {"web:a", "script", "skipped", "only in develop", false, nil}}}, 0, []string{"SUPERVISOR_CHECKS OK - 1 process: healthy", "web:a script skipped: only in develop"}},
 		{"a trouble", Report{Findings: []Finding{healthy}, Troubles: []string{"no answer"}}, 3, []string{"SUPERVISOR_CHECKS UNKNOWN - 1 process: healthy; no answer"}},
 		{"a trouble is less than something unhealthy", Report{Findings: []Finding{unhealthy}, Troubles: []string{"no answer"}}, 2, []string{
 			"SUPERVISOR_CHECKS CRITICAL - 1 process: unhealthy; web:b http unhealthy: 503 ¦ x", "no answer"}},
@@ -198,7 +203,7 @@ func TestNagios(t *testing.T) {
 		}}, 0, []string{`SUPERVISOR_CHECKS OK - 1 check of 1 process healthy | 'a_''b''¦c\n took'=0.0000001s 'web:a memory rss'=1099511627776B 'web:a cpu cpu'=99.5% 'x requests'=7c 'x restarts'=-2 'x nan'=U 'x inf'=U`}},
 	} {
 		var got bytes.Buffer
-		if err := (&Page{Nagios: tt.report}).Print(&got, "nagios", Screen{}); err != nil {
+		if err := (&Page{Report: tt.report}).Print(&got, "nagios", Screen{}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(strings.Join(tt.want, "\n")+"\n", got.String()); diff != "" || tt.report.Exit() != tt.exit {
