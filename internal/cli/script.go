@@ -22,7 +22,7 @@ func Script(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func newScript() *Program {
 	p := newCheckProgram("supervisor_script_check", "--command COMMAND",
-		"Restarts processes of which a program of yours says that they do not work.", `--command '/usr/local/bin/is_web_ok %%(process_name)s' -t 5`)
+		"Restarts processes of which a program of yours says that they do not work.", `--command 'test -S /run/%%(process_name)s.sock'`)
 	var (
 		cfg     checks.ScriptConfig
 		line    string

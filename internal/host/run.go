@@ -97,7 +97,7 @@ func (f *fromFile) read() (*config.File, runner.Config, error) {
 	if err != nil {
 		return nil, cfg, fileError{fmt.Errorf("%s: %w", f.config, err)}
 	}
-	if f.running == nil {
+	if f.made == nil {
 		f.made = made
 	}
 	f.next = made

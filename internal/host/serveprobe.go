@@ -73,7 +73,7 @@ func (f *fromFile) serveProbe(c *cobra.Command) error {
 	}
 	defer closeLog()
 	f.log = log
-	defer f.made.End()
+	defer func() { f.made.End(nil) }()
 	s := &probeServer{fromFile: f}
 	if s.now, err = s.serve(file, cfg); err != nil {
 		return err
@@ -217,7 +217,12 @@ func (s *probeServer) reload() {
 		return
 	}
 	s.log.Info("SIGHUP: has read " + s.fromFile.config)
-	go s.swap(next).close(nil)
+	before, kept := s.made, s.next
+	s.made = kept
+	go func() {
+		s.swap(next).close(nil)
+		before.End(kept)
+	}()
 }
 
 func (s *probeServer) end() { s.swap(nil).close(time.After(endGrace)) }
