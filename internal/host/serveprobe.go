@@ -44,7 +44,11 @@ func (f *fromFile) serveProbeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve-probe", Short: "answer cloudprober for all checks of a file, as an external probe in SERVER mode", Long: serveProbeLong, Args: arguments(0, 0),
 		Example: `probe {
+  name: "web"
   type: EXTERNAL
+  targets { endpoint { name: "web:web_8001" } endpoint { name: "web:web_8002" } }
+  interval_msec: 10000
+  timeout_msec: 5000
   external_probe {
     mode: SERVER
     command: "/usr/local/bin/supervisor_checks serve-probe --config /etc/supervisor-checks.yaml"
@@ -74,7 +78,9 @@ func (f *fromFile) serveProbe(c *cobra.Command) error {
 	defer closeLog()
 	f.log = log
 	defer func() { f.made.End(nil) }()
-	s := &probeServer{fromFile: f}
+	ended, cut := context.WithCancel(context.Background())
+	defer cut()
+	s := &probeServer{fromFile: f, ended: ended}
 	if s.now, err = s.serve(file, cfg); err != nil {
 		return err
 	}
@@ -89,7 +95,9 @@ func (f *fromFile) serveProbe(c *cobra.Command) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	reloads := make(chan struct{})
 	go func() {
+		defer close(reloads)
 		for {
 			select {
 			case <-hangups:
@@ -104,7 +112,10 @@ func (f *fromFile) serveProbe(c *cobra.Command) error {
 		err = nil
 	}
 	stop()
-	s.end()
+	<-reloads
+	time.AfterFunc(endGrace, cut)
+	s.swap(nil).close(ended)
+	s.ending.Wait()
 	return err
 }
 
@@ -119,6 +130,8 @@ func (w logWriter) Write(text []byte) (int, error) {
 // probeServer answers requests about what is in a file.
 type probeServer struct {
 	*fromFile
+	ended  context.Context // when nothing is waited for any more
+	ending sync.WaitGroup  // of what reloads have put out of use
 
 	mu  sync.Mutex
 	now *served // nil at the end
@@ -169,8 +182,8 @@ func (v *served) look() (*runner.Looker, error) {
 }
 
 // close ends what the probes have begun when no request is about them any more, or, if
-// that is sooner, when the channel says so.
-func (v *served) close(soon <-chan time.Time) {
+// that is sooner, at the end of ctx.
+func (v *served) close(ctx context.Context) {
 	idle := make(chan struct{})
 	go func() {
 		v.using.Wait()
@@ -178,7 +191,7 @@ func (v *served) close(soon <-chan time.Time) {
 	}()
 	select {
 	case <-idle:
-	case <-soon:
+	case <-ctx.Done():
 	}
 	if v.prober != nil {
 		v.prober.Close()
@@ -217,15 +230,13 @@ func (s *probeServer) reload() {
 		return
 	}
 	s.log.Info("SIGHUP: has read " + s.fromFile.config)
-	before, kept := s.made, s.next
+	out, before, kept := s.swap(next), s.made, s.next
 	s.made = kept
-	go func() {
-		s.swap(next).close(nil)
+	s.ending.Go(func() {
+		out.close(s.ended)
 		before.End(kept)
-	}()
+	})
 }
-
-func (s *probeServer) end() { s.swap(nil).close(time.After(endGrace)) }
 
 // mostReasons is how many bytes of reasons a reply has.
 const mostReasons = 2000

@@ -129,18 +129,25 @@ func (p *probeServerProcess) ends(within time.Duration) {
 	}
 }
 
-// at serves a supervisord at a socket.
-func at(t *testing.T, socket string) *supervisortest.Server {
+// at serves a supervisord at a socket, with the processes web:a and web:b, or others of
+// that group, one that is stopped, and an event listener.
+func at(t *testing.T, socket string, names ...string) *supervisortest.Server {
 	t.Helper()
-	srv := supervisortest.NewServer(supervisor.Python, supervisortest.Program{Group: "web", Name: "a"}, supervisortest.Program{Group: "web", Name: "b"},
-		supervisortest.Program{Name: "gone", Stopped: true}, supervisortest.Program{Name: "pool", Listener: true})
+	if names == nil {
+		names = []string{"a", "b"}
+	}
+	programs := []supervisortest.Program{{Name: "gone", Stopped: true}, {Name: "pool", Listener: true}}
+	for _, name := range names {
+		programs = append(programs, supervisortest.Program{Group: "web", Name: name})
+	}
+	srv := supervisortest.NewServer(supervisor.Python, programs...)
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go srv.Serve(l)
 	srv.Await(t.Context(), func() bool {
-		return srv.Process("web:a").State == supervisor.Running && srv.Process("web:b").State == supervisor.Running
+		return !slices.ContainsFunc(names, func(name string) bool { return srv.Process("web:"+name).State != supervisor.Running })
 	})
 	return srv
 }
