@@ -152,8 +152,8 @@ func at(t *testing.T, socket string, names ...string) *supervisortest.Server {
 	return srv
 }
 
-// waits is a check that goes on until its file is there.
-const waits = `{script: {command: [sh, -c, 'echo $$ > pid; while ! test -e go; do sleep 0.05; done']}, name: waits, timeout: 60s}`
+// waits is a check that goes on until its file is there, or it is killed.
+const waits = `{script: {command: [sh, -c, 'trap "" TERM; echo $$ > pid; while ! test -e go; do sleep 0.05; done']}, name: waits, timeout: 60s}`
 
 func TestServeProbe(t *testing.T) {
 	t.Parallel()
@@ -301,7 +301,7 @@ func TestServeProbeHangs(t *testing.T) {
 		fmt.Sscan(string(text), &script)
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.ends(2 * time.Second)
+	p.ends(5 * time.Second)
 	if err := syscall.Kill(script, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the script %d goes on: %v", script, err)
 	}
@@ -329,5 +329,5 @@ func TestServeProbeWithoutSupervisord(t *testing.T) {
 		p.until("", away)
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.ends(2 * time.Second)
+	p.ends(5 * time.Second)
 }
