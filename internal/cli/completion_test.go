@@ -26,9 +26,9 @@ func TestCompletions(t *testing.T) {
 		{"supervisor_http_check --timeout 5 --time", []string{nothing}},
 		{"supervisor_http_check --once --process-g", []string{"--process-group\twatch all processes of this GROUP; may be repeated", nothing}},
 		{"supervisor_http_check -g web --process-g", []string{"--process-group\twatch all processes of this GROUP; may be repeated", nothing}},
-		{"supervisor_http_check --output ", []string{"table", "json", "yaml", "nagios", nothing}},
-		{"supervisor_http_check --output=j", []string{"table", "json", "yaml", "nagios", nothing}}, // of which the shell takes one
-		{"supervisor_http_check --out ", []string{"table", "json", "yaml", "nagios", nothing}},
+		{"supervisor_http_check --output ", []string{"table", "json", "yaml", "nagios", "cloudprober", "studio", nothing}},
+		{"supervisor_http_check --output=j", []string{"table", "json", "yaml", "nagios", "cloudprober", "studio", nothing}}, // of which the shell takes one
+		{"supervisor_http_check --out ", []string{"table", "json", "yaml", "nagios", "cloudprober", "studio", nothing}},
 		{"supervisor_http_check --log-format ", []string{"text", "json", nothing}},
 		{"supervisor_http_check --log-level ", []string{"debug", "info", "warn", "error", nothing}},
 		{"supervisor_http_check --scheme ", []string{"http", "https", nothing}},
