@@ -73,7 +73,7 @@ func TestFigures(t *testing.T) {
 	debug.SetGCPercent(50) // as the programs do
 	f := &figures{t: t}
 	programs := build(t)
-	for _, measure := range []func(*figures, string){startUp, residentMemory, answers, rounds, growth, growthOfTrees, oneFile, restarts, gate, records, postgreSQL, kafkaSink} {
+	for _, measure := range []func(*figures, string){startUp, residentMemory, answers, rounds, growth, growthOfTrees, oneFile, restarts, gate, scripts, records, postgreSQL, kafkaSink} {
 		t.Run("", func(t *testing.T) { // which ends what it has started
 			f.t = t
 			measure(f, programs)

@@ -68,6 +68,9 @@ func listenWide(t *testing.T, port, url string) *program {
 const widePort = "BENCH_PORT"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(beProber) != "" {
+		os.Exit(serveProbes())
+	}
 	port := os.Getenv(widePort)
 	if port == "" {
 		os.Exit(m.Run())
