@@ -68,7 +68,7 @@ func ReadRequest(r *bufio.Reader) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	req.TimeLimit = time.Duration(limit) * time.Millisecond
+	req.TimeLimit = time.Duration(max(limit, 0)) * time.Millisecond // less than none is none
 	return req, nil
 }
 
