@@ -10,8 +10,11 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -121,6 +124,8 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		defer closeChecks(p.cfg.Checks)
 		switch {
 		case p.once:
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			defer stop()
 			return Once(ctx, p.cfg, p.output, std.out)
 		case p.Flags().Changed("output"):
 			return 0, usageError{errors.New("argument --output: only with --once")}
@@ -132,13 +137,16 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 	})
 }
 
-// closeChecks ends what checks have started, such as a server of a script.
+// closeChecks ends what checks have started, such as servers of scripts, all at once, for
+// each may take its time.
 func closeChecks(all []checks.Check) {
+	var closing sync.WaitGroup
 	for _, c := range all {
 		if closer, is := c.(io.Closer); is {
-			closer.Close()
+			closing.Go(func() { closer.Close() })
 		}
 	}
+	closing.Wait()
 }
 
 // Listen is an event listener until its end, and returns the exit status. An error
@@ -268,7 +276,7 @@ func FindServer(cfg *runner.Config) {
 }
 
 // Once runs the checks now, prints what it finds in a format, and returns the exit
-// status. The error says why nothing was found.
+// status. The error says why nothing was found. What the end of ctx cuts short is unknown.
 func Once(ctx context.Context, cfg runner.Config, output string, out io.Writer) (int, error) {
 	page, status, err := Look(ctx, cfg, "pass --server-url unix:///PATH or http://HOST:PORT", nil)
 	if page == nil {
