@@ -49,7 +49,8 @@ func (s *Script) judge(output command.Output, err error) Outcome {
 	if o.Status == Healthy {
 		o.Err = nil
 	}
-	_, whole := output.Stdout.Whole()
+	_, lost := output.Stdout.Parts()
+	whole := lost == 0
 	return s.expect(o, output.Stdout.String(), whole)
 }
 
