@@ -44,6 +44,15 @@ type Reply struct {
 	Payload string // metrics, one a line
 }
 
+// Skipped is how the error of a Reply begins, and ": " comes behind it, when the server does
+// not look here, which is neither a success nor a failure: that is our own custom.
+const Skipped = "skipped"
+
+// IsSkipped reports whether the server does not look here.
+func (rep Reply) IsSkipped() bool {
+	return rep.Error == Skipped || strings.HasPrefix(rep.Error, Skipped+": ")
+}
+
 // ErrFrame is wrapped by the error for what is no frame, or not of the message that is
 // expected.
 var ErrFrame = errors.New("not a frame of cloudprober")
@@ -155,7 +164,8 @@ func readMessage(r *bufio.Reader, known fields) error {
 	return parse(message, known)
 }
 
-// parse takes a message apart. Of a field that is there twice the last one counts.
+// parse takes a message apart. Of a field that is there twice the last one counts. A field
+// that is known and of another kind is of no such message: a request is no reply.
 func parse(message []byte, known fields) error {
 	seen := make(map[protowire.Number]bool)
 	for len(message) > 0 {
@@ -164,7 +174,7 @@ func parse(message []byte, known fields) error {
 			return fmt.Errorf("%w: %w", ErrFrame, protowire.ParseError(n))
 		}
 		message = message[n:]
-		f := known[number]
+		f, is := known[number]
 		switch {
 		case f.varint != nil && kind == protowire.VarintType:
 			var value uint64
@@ -182,6 +192,8 @@ func parse(message []byte, known fields) error {
 			} else if err := f.message(value); err != nil {
 				return err
 			}
+		case is:
+			return fmt.Errorf("%w: field %d is of another kind", ErrFrame, number)
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, message)
 		}
