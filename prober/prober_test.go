@@ -271,7 +271,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("exit status %d, want 0", got)
 	}
 	note := "login_latency: \"total 7\" is no metric: cloudprober has a metric of that name itself\n"
-	if got, want := stderr.String(), strings.Repeat(note, 4); got != want {
+	if got, want := stderr.String(), strings.Repeat(note, 5); got != want {
 		t.Errorf("stderr %q, want %q", got, want)
 	}
 }
