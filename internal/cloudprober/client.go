@@ -101,9 +101,10 @@ func (c *Client) Do(ctx context.Context, limit time.Duration, options []Option) 
 	if len(message) > MaxFrame {
 		return Reply{}, fmt.Errorf("the request has %d bytes: at most %d are allowed", len(message), MaxFrame)
 	}
+	request := frame(message)
 	for frames := c.frames; ; {
 		select {
-		case frames <- frame(message):
+		case frames <- request:
 			frames = nil
 		case rep := <-reply:
 			return rep, nil

@@ -143,7 +143,10 @@ func write(w io.Writer, message []byte) error {
 }
 
 func frame(message []byte) []byte {
-	return append(fmt.Appendf(nil, "\n%s%d\n\n", header, len(message)), message...)
+	b := make([]byte, 0, len(header)+len(message)+16)
+	b = append(append(b, '\n'), header...)
+	b = append(strconv.AppendInt(b, int64(len(message)), 10), "\n\n"...)
+	return append(b, message...)
 }
 
 // fields are those of a message that are known, by number. What is not known is skipped.
@@ -242,6 +245,11 @@ func readBody(r *bufio.Reader, length string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, within(err, true)
+	}
+	if n <= maxStray { // not too much memory for what may not come
+		message := make([]byte, n)
+		_, err := io.ReadFull(r, message)
+		return message, within(err, true)
 	}
 	message, err := io.ReadAll(io.LimitReader(r, int64(n)))
 	if err == nil && len(message) < int(n) {

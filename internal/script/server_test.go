@@ -342,15 +342,17 @@ func TestServerThatFallsSilent(t *testing.T) {
 
 // TestServerThatIsNone is unknown, whatever it does: it says nothing of anybody.
 func TestServerThatIsNone(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		command []string
+		timeout time.Duration
 		want    string
 	}{
-		{[]string{"cat"}, "the server has failed: read a reply: not a frame of cloudprober: "},
-		{[]string{"sleep", "3000"}, "no reply within 1s: the server has not answered anything yet"},
-		{[]string{"true"}, "the server has failed: it exited with status 0"},
+		{[]string{"cat"}, time.Minute, "the server has failed: read a reply: not a frame of cloudprober: "},
+		{[]string{"sleep", "3000"}, 100 * time.Millisecond, "no reply within 100ms: the server has not answered anything yet"},
+		{[]string{"true"}, time.Minute, "the server has failed: it exited with status 0"},
 	} {
-		s, err := script.New(script.Config{Command: tt.command, Protocol: script.CloudproberServer, Timeout: time.Second})
+		s, err := script.New(script.Config{Command: tt.command, Protocol: script.CloudproberServer, Timeout: tt.timeout})
 		if err != nil {
 			t.Fatal(err)
 		}
