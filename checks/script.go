@@ -69,7 +69,7 @@ func (c *Script) Name() string { return "script" }
 // alone. The program finds nothing on its standard input. When its time is over its
 // process group is asked to end, and killed two seconds later; what it leaves behind in its
 // process group is killed when it has ended. It is run once at a time for each process, and
-// no more than 64 programs are run at once in all. Where we are in an environment that is
+// no more than 64 programs are run at once for checks. Where we are in an environment that is
 // none of OnlyIn it is not run, and the result is Skipped.
 //
 // The metrics are those that the program has printed, at most 100. What should be one and

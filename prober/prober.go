@@ -52,7 +52,7 @@ const (
 // neither a success nor a failure: the exit status is ExitSkipped, which monitoring
 // plugins have for unknown, and nothing is printed that could be taken for a latency. To
 // a request in SERVER mode, which knows nothing between them, the answer is an error.
-var ErrSkipped = errors.New("skipped")
+var ErrSkipped = errors.New(cloudprober.Skipped)
 
 // errProduction is why a Prober with DevelopOnly is skipped.
 var errProduction = fmt.Errorf("%w: it is for development only, and this is production", ErrSkipped)
@@ -334,7 +334,11 @@ func (p Prober) serve(ctx context.Context, o options, stdin io.Reader, stdout, s
 		for _, note := range f.notes {
 			fmt.Fprintf(stderr, "%s: %s\n", p.Name, note)
 		}
-		return cloudproberText(p, f), f.err
+		err := f.err
+		if f.outcome() == skipped && !(cloudprober.Reply{Error: err.Error()}).IsSkipped() {
+			err = fmt.Errorf("%s: %w", cloudprober.Skipped, err)
+		}
+		return cloudproberText(p, f), err
 	})
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)

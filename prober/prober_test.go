@@ -233,6 +233,8 @@ func TestServer(t *testing.T) {
 			return ctx.Err()
 		case "skipped":
 			return prober.ErrSkipped
+		case "sundays":
+			return fmt.Errorf("on Sundays: %w", prober.ErrSkipped)
 		case "bad":
 			return errors.New("no " + prober.Option(ctx, "what"))
 		}
@@ -248,6 +250,7 @@ func TestServer(t *testing.T) {
 		"good":    {"", "login_latency_msec X\nrows 7\n"},
 		"":        {"no way", "rows 7\n"},
 		"skipped": {"skipped", "rows 7\n"},
+		"sundays": {"skipped: on Sundays: skipped", "rows 7\n"},
 		"slow":    {"it takes longer than 50ms", "rows 7\n"},
 	} {
 		wg.Go(func() {
@@ -268,7 +271,7 @@ func TestServer(t *testing.T) {
 		t.Errorf("exit status %d, want 0", got)
 	}
 	note := "login_latency: \"total 7\" is no metric: cloudprober has a metric of that name itself\n"
-	if got, want := stderr.String(), strings.Repeat(note, 4); got != want {
+	if got, want := stderr.String(), strings.Repeat(note, 5); got != want {
 		t.Errorf("stderr %q, want %q", got, want)
 	}
 }

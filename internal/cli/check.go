@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -123,6 +125,8 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 		defer closeChecks(p.cfg.Checks)
 		switch {
 		case p.once:
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			defer stop()
 			return once(ctx, p.cfg, p.output, std)
 		case p.Flags().Changed("output"):
 			return 0, usageError{errors.New("argument --output: only with --once")}
@@ -134,13 +138,16 @@ func (p *checkProgram) does(makeChecks func() ([]checks.Check, error)) *Program 
 	})
 }
 
-// closeChecks ends what checks have started, such as a server of a script.
+// closeChecks ends what checks have started, such as servers of scripts, all at once, for
+// each may take its time.
 func closeChecks(all []checks.Check) {
+	var closing sync.WaitGroup
 	for _, c := range all {
 		if closer, is := c.(io.Closer); is {
-			closer.Close()
+			closing.Go(func() { closer.Close() })
 		}
 	}
+	closing.Wait()
 }
 
 // Listen is an event listener until its end, and returns the exit status. An error
@@ -270,7 +277,7 @@ func FindServer(cfg *runner.Config) {
 }
 
 // once runs the checks now, prints what it finds in a format, and returns the exit
-// status. The error says why nothing was found.
+// status. The error says why nothing was found. What the end of ctx cuts short is unknown.
 func once(ctx context.Context, cfg runner.Config, output string, std streams) (int, error) {
 	page, status, err := Look(ctx, "pass --server-url unix:///PATH or http://HOST:PORT", func(ctx context.Context) (runner.Report, error) {
 		FindServer(&cfg)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,7 +72,7 @@ func newScript() *Program {
 		for _, option := range options {
 			name, value, is := strings.Cut(option, "=")
 			if !is || name == "" {
-				return nil, usageError{fmt.Errorf("argument --option: %q is not NAME=VALUE", option)}
+				return nil, usageError{errors.New("argument --option: there is one that is not NAME=VALUE")} // which may be a secret
 			}
 			if cfg.Options == nil {
 				cfg.Options = make(map[string]string)

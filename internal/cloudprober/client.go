@@ -34,7 +34,7 @@ type Client struct {
 	mu      sync.Mutex
 	last    int32                // id
 	waiting map[int32]chan Reply // for the reply to the request of that id
-	ignored int
+	replies int
 	err     error
 }
 
@@ -55,12 +55,10 @@ func (c *Client) read(in io.Reader) {
 			return
 		}
 		c.mu.Lock()
-		reply, is := c.waiting[rep.ID]
-		if is {
+		c.replies++
+		if reply, is := c.waiting[rep.ID]; is {
 			reply <- rep
 			delete(c.waiting, rep.ID)
-		} else {
-			c.ignored++
 		}
 		c.mu.Unlock()
 	}
@@ -103,9 +101,10 @@ func (c *Client) Do(ctx context.Context, limit time.Duration, options []Option) 
 	if len(message) > MaxFrame {
 		return Reply{}, fmt.Errorf("the request has %d bytes: at most %d are allowed", len(message), MaxFrame)
 	}
+	request := frame(message)
 	for frames := c.frames; ; {
 		select {
-		case frames <- frame(message):
+		case frames <- request:
 			frames = nil
 		case rep := <-reply:
 			return rep, nil
@@ -142,12 +141,12 @@ func (c *Client) forget(id int32) {
 	delete(c.waiting, id)
 }
 
-// Ignored is how many replies there were that nobody waited for: late ones, and such
-// with ids that were not asked for.
-func (c *Client) Ignored() int {
+// Replies is how many replies there were, with those that nobody waited for: late ones, and
+// such with ids that were not asked for.
+func (c *Client) Replies() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ignored
+	return c.replies
 }
 
 // Done is closed when the client has ended.

@@ -44,6 +44,15 @@ type Reply struct {
 	Payload string // metrics, one a line
 }
 
+// Skipped is how the error of a Reply begins, and ": " comes behind it, when the server does
+// not look here, which is neither a success nor a failure: that is our own custom.
+const Skipped = "skipped"
+
+// IsSkipped reports whether the server does not look here.
+func (rep Reply) IsSkipped() bool {
+	return rep.Error == Skipped || strings.HasPrefix(rep.Error, Skipped+": ")
+}
+
 // ErrFrame is wrapped by the error for what is no frame, or not of the message that is
 // expected.
 var ErrFrame = errors.New("not a frame of cloudprober")
@@ -134,7 +143,10 @@ func write(w io.Writer, message []byte) error {
 }
 
 func frame(message []byte) []byte {
-	return append(fmt.Appendf(nil, "\n%s%d\n\n", header, len(message)), message...)
+	b := make([]byte, 0, len(header)+len(message)+16)
+	b = append(append(b, '\n'), header...)
+	b = append(strconv.AppendInt(b, int64(len(message)), 10), "\n\n"...)
+	return append(b, message...)
 }
 
 // fields are those of a message that are known, by number. What is not known is skipped.
@@ -155,7 +167,8 @@ func readMessage(r *bufio.Reader, known fields) error {
 	return parse(message, known)
 }
 
-// parse takes a message apart. Of a field that is there twice the last one counts.
+// parse takes a message apart. Of a field that is there twice the last one counts. A field
+// that is known and of another kind is of no such message: a request is no reply.
 func parse(message []byte, known fields) error {
 	seen := make(map[protowire.Number]bool)
 	for len(message) > 0 {
@@ -164,7 +177,7 @@ func parse(message []byte, known fields) error {
 			return fmt.Errorf("%w: %w", ErrFrame, protowire.ParseError(n))
 		}
 		message = message[n:]
-		f := known[number]
+		f, is := known[number]
 		switch {
 		case f.varint != nil && kind == protowire.VarintType:
 			var value uint64
@@ -182,6 +195,8 @@ func parse(message []byte, known fields) error {
 			} else if err := f.message(value); err != nil {
 				return err
 			}
+		case is:
+			return fmt.Errorf("%w: field %d is of another kind", ErrFrame, number)
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, message)
 		}
@@ -230,6 +245,11 @@ func readBody(r *bufio.Reader, length string) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, within(err, true)
+	}
+	if n <= maxStray { // not too much memory for what may not come
+		message := make([]byte, n)
+		_, err := io.ReadFull(r, message)
+		return message, within(err, true)
 	}
 	message, err := io.ReadAll(io.LimitReader(r, int64(n)))
 	if err == nil && len(message) < int(n) {

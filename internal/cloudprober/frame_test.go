@@ -103,7 +103,6 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	message := protowire.AppendFixed64(protowire.AppendTag(nil, 9, protowire.Fixed64Type), 7)
 	message = append(message, Reply{7, "x", "y"}.message()...)
 	message = protowire.AppendBytes(protowire.AppendTag(message, 100, protowire.BytesType), []byte("abc"))
-	message = protowire.AppendVarint(protowire.AppendTag(message, 2, protowire.VarintType), 1) // a field of another kind
 	message = protowire.AppendGroup(protowire.AppendTag(message, 5, protowire.StartGroupType), 5, []byte{0x08, 0x01})
 	message = appendInt32(message, 1, 8) // the last one counts
 	got, err := ReadReply(bufio.NewReader(bytes.NewReader(frame(message))))
@@ -128,6 +127,8 @@ func TestGarbage(t *testing.T) {
 		{"an option without a value", request("\x08\x01\x10\x01\x1a\x03\x0a\x01k"), "not a frame of cloudprober: field 2, which is required, is missing"},
 		{"an option that is cut", request("\x08\x01\x10\x01\x1a\x03\x0a\x05k"), "not a frame of cloudprober: field 1: unexpected EOF"},
 		{"a field that is cut", request("\x08\x01\x10\xff"), "not a frame of cloudprober: field 2: unexpected EOF"},
+		{"a number as text", request("\x0a\x01\x01\x10\x01"), "not a frame of cloudprober: field 1 is of another kind"},
+		{"an option as a number", request("\x08\x01\x10\x01\x18\x01"), "not a frame of cloudprober: field 3 is of another kind"},
 		{"field 0", request("\x00\x01"), "not a frame of cloudprober: proto: invalid field number"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,6 +137,23 @@ func TestGarbage(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestRequestIsNoReply has a program send back what it was sent.
+func TestRequestIsNoReply(t *testing.T) {
+	for _, req := range []Request{{ID: 1}, {ID: 1, TimeLimit: time.Second, Options: []Option{{"a", "b"}}}} {
+		if got, err := ReadReply(bufio.NewReader(bytes.NewReader(frame(req.message())))); !errors.Is(err, ErrFrame) {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+}
+
+func TestIsSkipped(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "skipped": true, "skipped: on Sundays": true, "skipped 3 rows": false, "it was skipped": false} {
+		if got := (Reply{Error: text}).IsSkipped(); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 

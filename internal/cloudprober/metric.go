@@ -452,13 +452,18 @@ type Found struct {
 const mostErrs = 3
 
 // Metrics reads an output, of which it keeps at most so many series, the first ones. A
-// bad line does no harm to others, and empty ones say nothing.
+// bad line does no harm to others, and empty ones say nothing. When there are as many series
+// as asked for, the lines that follow are not read: each counts as a series that is left out.
 func Metrics(output string, most int) Found {
 	found := Found{Series: make(map[string]float64)}
 	number := 0
 	for line := range strings.Lines(output) {
 		number++
 		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if len(found.Series) >= most {
+			found.More++
 			continue
 		}
 		m, err := ParseMetric(strings.TrimRight(line, "\r\n"))

@@ -35,6 +35,10 @@ const (
 	// for: somebody it has left behind may hold it open.
 	drainTime = 100 * time.Millisecond
 
+	// restTime is how long what is left of the group may take to write what it was given
+	// to pass on, as tee is, before it is killed.
+	restTime = 10 * time.Millisecond
+
 	// hurry is the most that Grace is when a context has ended: whoever waits ends, too.
 	hurry = 500 * time.Millisecond
 
@@ -187,29 +191,31 @@ func (c Command) Run(ctx context.Context) (Output, error) {
 		go s.read()
 	}
 	ended, over := make(chan struct{}), make(chan struct{})
+	var reap func() error
 	go func() {
-		err = cmd.Wait()
+		reap = end(cmd)
 		close(ended)
 		for _, s := range streams {
 			<-s.done
 		}
 		close(over)
 	}()
+	signal := func(sent syscall.Signal) { signalGroup(cmd.Process.Pid, sent) }
 
 	cut := false
 	select {
 	case <-ended:
-		select {
-		case <-over:
-		default:
-			within(drainTime, over)
+		if c.KillRest && !within(restTime, over) {
+			signal(syscall.SIGKILL) // before the output ends, which they may hold open
+		}
+		within(drainTime, over)
+		if c.KillRest {
+			signal(syscall.SIGKILL)
 		}
 	case <-limited.Done():
 		cut = true
-		c.end(ctx, cmd.Process.Pid, over)
-	}
-	if cut || c.KillRest {
-		signalGroup(cmd.Process.Pid, syscall.SIGKILL) // with those that it has left behind
+		c.end(ctx, signal, over)
+		signal(syscall.SIGKILL) // with those that it has left behind
 	}
 	gone := within(killTime, ended)
 	for _, s := range streams {
@@ -219,10 +225,15 @@ func (c Command) Run(ctx context.Context) (Output, error) {
 	if c.Apart {
 		output.Stderr = errs.text.text()
 	}
-	switch {
-	case !gone:
+	if !gone {
+		go func() {
+			<-ended
+			reap()
+		}()
 		return output, fmt.Errorf("%w, which did not end it", context.Cause(limited))
-	case cut:
+	}
+	err = reap() // nothing is sent to its group any more, whose number may be another's from now on
+	if cut {
 		return output, context.Cause(limited)
 	}
 	return output, exitError(err)
@@ -275,13 +286,16 @@ func (c Command) notRun(err error) error {
 }
 
 // firstLine returns the beginning of the first line of a file, with what a file of
-// another system has at its end.
+// another system has at its end. What is no file has none: reading a pipe may take for ever.
 func firstLine(path string) string {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
 	begin := make([]byte, 128)
 	n, _ := f.Read(begin)
 	line, _, _ := strings.Cut(string(begin[:n]), "\n")
@@ -291,8 +305,8 @@ func firstLine(path string) string {
 func (c Command) grace() time.Duration { return cmp.Or(c.Grace, DefaultGrace) }
 
 // end asks a process group to end, and returns when all is over or its grace is.
-func (c Command) end(ctx context.Context, pid int, over <-chan struct{}) {
-	signalGroup(pid, syscall.SIGTERM)
+func (c Command) end(ctx context.Context, signal func(syscall.Signal), over <-chan struct{}) {
+	signal(syscall.SIGTERM)
 	grace := time.NewTimer(c.grace())
 	defer grace.Stop()
 	select {

@@ -134,6 +134,45 @@ func alive(pid int) bool {
 	return err != nil || !strings.Contains(string(stat), ") Z ")
 }
 
+// TestRestIsNotAwaited has a program leave a child behind which holds its output open, and
+// is killed for that.
+func TestRestIsNotAwaited(t *testing.T) {
+	least := time.Hour
+	for range 10 {
+		c := sh("sleep 3000 & echo done")
+		c.KillRest = true
+		begun := time.Now()
+		if output, err := c.Run(t.Context()); output.Stdout.String() != "done\n" || err != nil {
+			t.Errorf("got %q, error %v", output, err)
+		}
+		least = min(least, time.Since(begun))
+	}
+	if least >= 80*time.Millisecond {
+		t.Errorf("it takes %v", least)
+	}
+}
+
+// TestPipeAsProgram is refused, and not opened.
+func TestPipeAsProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan error, 1)
+	go func() {
+		_, err := command.Command{Args: []string{path}}.Run(t.Context())
+		refused <- err
+	}()
+	select {
+	case err := <-refused:
+		if !errors.Is(err, command.ErrNotRun) || !errors.Is(err, syscall.EACCES) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it hangs")
+	}
+}
+
 // TestLeftBehindIsNotAwaited has a program end well, and leave a child behind,
 // which holds its output open.
 func TestLeftBehindIsNotAwaited(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Output is what a program has written.
@@ -34,8 +35,35 @@ func (t Text) String() string {
 	return fmt.Sprintf("%s\n(%d more bytes)\n%s", valid(t.head), t.lost, valid(t.tail))
 }
 
-// Whole returns the text as it was written, and whether that is all of it.
-func (t Text) Whole() (text string, all bool) { return t.head + t.tail, t.lost == 0 }
+// Cut returns the beginning and the end of a text of which that many bytes are kept.
+func Cut(text string, most int) Text {
+	if len(text) <= most {
+		return Text{head: text}
+	}
+	head, tail := most-most/2, len(text)-most/2
+	return Text{strings.Clone(text[:head]), strings.Clone(text[tail:]), int64(tail - head)}
+}
+
+// Parts are what was kept, as it was written: all of it in one part, or the beginning and
+// the end, with lost bytes between them.
+func (t Text) Parts() (parts []string, lost int64) {
+	if t.lost == 0 {
+		return []string{t.head + t.tail}, 0
+	}
+	return []string{t.head, t.tail}, t.lost
+}
+
+// Last returns the last line that has something in it, without blanks at its ends, and
+// whether it is whole: what was cut has no line before its end.
+func (t Text) Last() (line string, whole bool) {
+	text := t.tail
+	if t.lost == 0 {
+		text = t.head + t.tail
+	}
+	text = strings.TrimRightFunc(text, unicode.IsSpace)
+	end := strings.LastIndexByte(text, '\n')
+	return strings.TrimSpace(text[end+1:]), t.lost == 0 || end >= 0
+}
 
 // Lines are the whole lines of the text, without what ends them, which may be \r\n. A
 // last line needs no end. Of a line that was cut nothing is left.

@@ -52,10 +52,37 @@ func TestLines(t *testing.T) {
 			if got := slices.Collect(output.Stdout.Lines()); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
-			if _, whole := output.Stdout.Whole(); whole != tt.whole {
-				t.Errorf("whole: %v, want %v", whole, tt.whole)
+			if parts, lost := output.Stdout.Parts(); lost > 0 == tt.whole || len(parts) > 1 == tt.whole {
+				t.Errorf("%q and %d bytes lost, want all: %v", parts, lost, tt.whole)
 			}
 		})
+	}
+}
+
+// TestLast has the last line in the end of what was cut, or only a part of it.
+func TestLast(t *testing.T) {
+	for _, tt := range []struct {
+		text, want string
+		whole      bool
+	}{
+		{"", "", true},
+		{"a", "a", true},
+		{"a\n b \r\n\n", "b", true},
+		{"12345678", "12345678", true},
+		{"1\n345678\n1234", "1234", false},
+		{"1\n345678\n\n12\n", "12", true},
+		{"1\n345678\n123\n", "123", false}, // for all that is known
+		{"1\n34567890", "7890", false},
+		{"1\n3456\n\n\n\n", "", false},
+	} {
+		text := command.Cut(tt.text, 8)
+		if got, whole := text.Last(); got != tt.want || whole != tt.whole {
+			t.Errorf("%q: %q, whole: %v, want %q, %v", tt.text, got, whole, tt.want, tt.whole)
+		}
+		parts, lost := text.Parts()
+		if got := strings.Join(parts, tt.text[len(parts[0]):len(parts[0])+int(lost)]); got != tt.text {
+			t.Errorf("%q: %q and %d bytes", tt.text, parts, lost)
+		}
 	}
 }
 
@@ -75,8 +102,8 @@ func TestEveryLineArrives(t *testing.T) {
 				c.Args = []string{"sh", "-c", `setsid sleep 1 & exec cat "$0"`, file}
 			}
 			output, err := c.Run(t.Context())
-			if got, whole := output.Stdout.Whole(); got != text || !whole || err != nil {
-				t.Errorf("%d bytes of %d, error %v", len(got), len(text), err)
+			if parts, lost := output.Stdout.Parts(); parts[0] != text || lost > 0 || err != nil {
+				t.Errorf("%d bytes of %d, error %v", len(parts[0]), len(text), err)
 			}
 		})
 	}

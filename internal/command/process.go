@@ -25,6 +25,9 @@ type Process struct {
 	done          chan struct{}
 	err           error
 	closing       sync.Once
+
+	mu     sync.Mutex
+	reaped bool // its group's number may be another's
 }
 
 // maxLine is how many bytes of a line of a Process are kept.
@@ -58,8 +61,12 @@ func (c Command) Start(log func(line string)) (*Process, error) {
 		eachLine(files[4], log)
 	}()
 	go func() {
-		err := exitError(cmd.Wait())
-		signalGroup(p.pid, syscall.SIGKILL)
+		reap := end(cmd)
+		p.signal(syscall.SIGKILL) // those that it has left behind
+		p.mu.Lock()
+		p.reaped = true
+		err := exitError(reap())
+		p.mu.Unlock()
 		p.stdin.Close()
 		soon := time.Now().Add(drainTime)
 		p.stdout.SetReadDeadline(soon)
@@ -69,6 +76,15 @@ func (c Command) Start(log func(line string)) (*Process, error) {
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// signal sends the process group a signal, as long as it is its own.
+func (p *Process) signal(signal syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		signalGroup(p.pid, signal)
+	}
 }
 
 func closeAll(files []*os.File) {
@@ -109,8 +125,8 @@ func (p *Process) Close() {
 		half := p.command
 		half.Grace = max(1, half.grace()/2)
 		if !within(half.Grace, p.done) {
-			half.end(context.Background(), p.pid, p.done)
-			signalGroup(p.pid, syscall.SIGKILL)
+			half.end(context.Background(), p.signal, p.done)
+			p.signal(syscall.SIGKILL)
 			within(killTime, p.done)
 		}
 		p.stdout.Close()

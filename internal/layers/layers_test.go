@@ -375,7 +375,7 @@ func list(t *testing.T, goos string) []pkg {
 	lookAtSources(t)
 	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0", "GOFLAGS=")
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
 	if err != nil {

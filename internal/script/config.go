@@ -18,6 +18,7 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/internal/command"
 	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
 )
 
 // DefaultTimeout is how long a run may take when Config.Timeout is 0.
@@ -25,14 +26,17 @@ const DefaultTimeout = 15 * time.Second
 
 const (
 	// MaxOutput is how many bytes are kept of what a script writes to its standard output,
-	// and of what it writes to its standard error.
+	// of what it writes to its standard error, and of the payload of a server's reply.
 	MaxOutput = 64 << 10
+
+	// mostName is how many bytes the name of a metric may have, with its labels.
+	mostName = 500
 
 	// MaxSeries is how many metrics of one run are kept.
 	MaxSeries = 100
 
-	// MaxAtOnce is how many scripts run at once, whoever has them run. More wait for
-	// their turn, which does not count as their own time.
+	// MaxAtOnce is how many scripts run at once for checks, and as many for probes. More
+	// wait for their turn, which does not count as their own time.
 	MaxAtOnce = 64
 )
 
@@ -58,8 +62,8 @@ const (
 	// JSON is an object in the last line of the output, as
 	// {"status": "unhealthy", "reason": "the queue is full", "metrics": {"queue_length": 17}}.
 	// Its status is healthy, unhealthy, unknown or skipped. The others may be left out, and what else
-	// is in it says nothing. What is no such line is unknown. Who says healthy must exit with
-	// 0.
+	// is in it says nothing. What is no such line is unknown. An exit status as in Exit, a
+	// signal and the end of its time count as well, if that is worse; skipped may exit with 3.
 	JSON = "json"
 )
 
@@ -103,7 +107,8 @@ type Config struct {
 	// What the standard output, or the payload of a server's reply, must be like for what
 	// has succeeded to be healthy. ExpectOutput is a regular expression that must match,
 	// ExpectText what must be in it, and RejectText what must not. ExpectJSON is for the
-	// whole of it, or of JSON for its line.
+	// whole of it, or of JSON for its line. Of more than MaxOutput the beginning and the end
+	// are judged, and what they do not decide is Unknown.
 	ExpectOutput           string
 	ExpectText, RejectText []string
 	ExpectJSON             []jsoncheck.Place
@@ -123,9 +128,10 @@ type Config struct {
 	// 3 s, 6 s, 9 s … 0 or less means never. A probe does not repeat anything.
 	Retries int
 
-	// Log is told in a line of what a server writes to its standard error, up to 20 lines in
-	// a minute, and, in the same words once an hour, of its end, of why it cannot be started,
-	// and of metrics that cannot be read. nil means nobody is.
+	// Log is told in a line, which begins with the program, of what a server writes to its
+	// standard error, up to 20 lines in a minute, and, once an hour while it goes on, of its
+	// end, of why it cannot be started, of metrics that cannot be read, and of a warning that
+	// means healthy. nil means nobody is.
 	Log func(line string)
 }
 
@@ -160,7 +166,7 @@ func New(cfg Config, names ...string) (*Script, error) {
 			Args: slices.Clone(cfg.Command), Dir: cfg.Dir, Env: slices.Clone(cfg.Env), CleanEnv: cfg.CleanEnv, Without: withheld,
 			Timeout: cmp.Or(cfg.Timeout, DefaultTimeout), KillRest: true, Apart: true, MaxOutput: MaxOutput,
 		},
-		turns: turns{busy: make(map[string]chan struct{})},
+		turns: turns{busy: make(map[string]chan struct{})}, warnings: make(map[string]*recurring.Trouble),
 	}
 	if err := s.check(names); err != nil {
 		return nil, err
@@ -228,7 +234,7 @@ func (s *Script) check(names []string) error {
 	}
 	for _, variable := range cfg.Env {
 		if name, _, is := strings.Cut(variable, "="); !is || name == "" {
-			return refuse("env", "%q is not NAME=VALUE", foreign.Line(name, 60)) // the value may be secret
+			return refuse("env", "there is one that is not NAME=VALUE") // which may be a secret
 		}
 	}
 	if _, err := options(cfg.Options, names, nil); err != nil {
@@ -253,7 +259,7 @@ func expanded(c command.Command, names []string, values map[string]string) (comm
 	for i, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
 		if value, err = expand(value, names, values); err != nil {
-			return c, refuse("env", "%s: %w", name, err)
+			return c, refuse("env", "%s: %w", name, errors.Unwrap(err))
 		}
 		env[i] = name + "=" + value
 	}
@@ -270,7 +276,7 @@ func options(given map[string]string, names []string, values map[string]string) 
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value, err := expand(given[name], names, values)
 		if err != nil {
-			return nil, refuse("options", "%s: %w", name, err)
+			return nil, refuse("options", "%s: %w", name, errors.Unwrap(err))
 		}
 		all = append(all, cloudprober.Option{Name: name, Value: value})
 	}
@@ -278,7 +284,8 @@ func options(given map[string]string, names []string, values map[string]string) 
 }
 
 // expand puts values in the places of %(name)s, as supervisord's own configuration has
-// them.
+// them. The error shows what is wrong of the text, and wraps one that does not, for texts
+// that may be secrets.
 func expand(text string, names []string, values map[string]string) (string, error) {
 	var b strings.Builder
 	for {
@@ -294,7 +301,7 @@ func expand(text string, names []string, values map[string]string) (string, erro
 		}
 		name, after, ends := strings.Cut(strings.TrimPrefix(rest, "("), ")s")
 		if !strings.HasPrefix(rest, "(") || !ends || !slices.Contains(names, name) {
-			return "", fmt.Errorf("%q: after a %% comes %s", "%"+foreign.Line(rest, 60), places(names))
+			return "", fmt.Errorf("%q: %w", "%"+foreign.Line(rest, 60), errors.New("after a % comes "+places(names)))
 		}
 		b.WriteString(values[name])
 		text = after

@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/command"
 	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 	"github.com/supervisor-checks/supervisor-checks/internal/nagios"
+	"github.com/supervisor-checks/supervisor-checks/internal/recurring"
 )
 
 // mostReason is how many bytes of what a script says are in a reason.
@@ -23,13 +25,13 @@ const mostReason = 300
 var couldNotLook = []int{3, 126, 127}
 
 // judge says what a run that wrote this and ended so means.
-func (s *Script) judge(output command.Output, err error) Outcome {
+func (s *Script) judge(about Subject, output command.Output, err error) Outcome {
 	if errors.Is(err, command.ErrNotRun) {
 		return Outcome{Unknown, err, nil}
 	}
 	status, exit := byExit(err), exitStatus(err)
 	text := strings.Join(slices.Collect(output.Stdout.Lines()), "\n")
-	o := Outcome{Status: status, Err: because(err, lastLine(output.Stderr.String()), lastLine(output.Stdout.String()))}
+	o := Outcome{Status: status, Err: because(err, lastLine(output.Stderr), lastLine(output.Stdout))}
 	switch s.cfg.Protocol {
 	case Cloudprober:
 		o.Metrics = s.metrics(text)
@@ -39,19 +41,29 @@ func (s *Script) judge(output command.Output, err error) Outcome {
 			o.Status = s.warning
 		}
 		first, _, _ := strings.Cut(said, "\n")
-		o.Err = because(err, foreign.Line(strings.TrimSpace(first), mostReason), lastLine(output.Stderr.String()))
+		o.Err = because(err, foreign.Line(strings.TrimSpace(first), mostReason), lastLine(output.Stderr))
 		o.Metrics = s.kept(metrics, bad)
+		s.warns(about.Key, o)
 	case JSON:
-		line := lastOf(text)
+		line, whole := output.Stdout.Last()
+		switch {
+		case whole:
+		case exit >= 0:
+			return Outcome{Unknown, together([]error{o.Err, errTooLong}), nil}
+		default:
+			line = ""
+		}
 		o = s.reply(line, o, exit)
-		return s.expect(o, line, true)
+		return s.expect(o, command.Cut(line, MaxOutput))
 	}
 	if o.Status == Healthy {
 		o.Err = nil
 	}
-	_, whole := output.Stdout.Whole()
-	return s.expect(o, output.Stdout.String(), whole)
+	return s.expect(o, output.Stdout)
 }
+
+// errTooLong is why the last line of an output says nothing in JSON.
+var errTooLong = fmt.Errorf("its last line is not within the last %d KiB of what it prints, which are those that are kept", MaxOutput/2>>10)
 
 // byExit is what the end of a program means.
 func byExit(err error) Status {
@@ -86,17 +98,16 @@ func because(err error, words ...string) error {
 }
 
 // lastLine is the last line of a text that has something in it, fit for a reason.
-func lastLine(text string) string { return foreign.Line(lastOf(text), mostReason) }
-
-func lastOf(text string) string {
-	text = strings.TrimSpace(text)
-	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+func lastLine(text command.Text) string {
+	line, _ := text.Last()
+	return foreign.Line(strings.ToValidUTF8(line, "\uFFFD"), mostReason)
 }
 
 // plainName is the name of a metric in a reply in JSON.
 var plainName = regexp.MustCompile(`^[A-Za-z_:][A-Za-z0-9_:.-]{0,99}$`)
 
-// reply is what a line of JSON says, by is what is known without it.
+// reply is what a line of JSON says, by is what is known without it: the end of a program
+// counts at least for what it means by itself, whatever was said before.
 func (s *Script) reply(line string, by Outcome, exit int) Outcome {
 	var r struct {
 		Status  string
@@ -119,9 +130,10 @@ func (s *Script) reply(line string, by Outcome, exit int) Outcome {
 		return Outcome{Unknown, fmt.Errorf("its last line is no reply in JSON: %s", foreign.Line(line, mostReason)), nil}
 	}
 	o := Outcome{Status: status, Metrics: s.jsonMetrics(r.Metrics)}
+	agrees := by.Err == nil || status == Skipped && exit == 3 || exit >= 0 && status != Skipped && severity[status] >= severity[by.Status]
 	switch reason := foreign.Line(strings.TrimSpace(r.Reason), mostReason); {
-	case status == Healthy && by.Err != nil:
-		o.Status, o.Err = by.Status, fmt.Errorf("%w, after it said that it is healthy", by.Err)
+	case !agrees:
+		o.Status, o.Err = worse(status, by.Status), fmt.Errorf("%w, after it said that it is %s", by.Err, status)
 	case status == Healthy:
 	case reason == "":
 		o.Err = fmt.Errorf("it says no more than %s", status)
@@ -129,6 +141,16 @@ func (s *Script) reply(line string, by Outcome, exit int) Outcome {
 		o.Err = errors.New(reason)
 	}
 	return o
+}
+
+// severity orders what statuses mean: the higher one counts of two.
+var severity = map[Status]int{Healthy: 0, Skipped: 1, Unknown: 2, Unhealthy: 3}
+
+func worse(a, b Status) Status {
+	if severity[a] > severity[b] {
+		return a
+	}
+	return b
 }
 
 // kept are as many of the metrics as are kept.
@@ -160,39 +182,101 @@ func (s *Script) jsonMetrics(given map[string]any) map[string]float64 {
 	return s.counted(found, bad, first, more)
 }
 
-// expect judges the output of what is healthy.
-func (s *Script) expect(o Outcome, output string, whole bool) Outcome {
+// expect judges the output of what is healthy. Of one that was cut each part that was kept
+// is judged by itself: what is found in one is there, and of what is not found nobody knows.
+func (s *Script) expect(o Outcome, output command.Text) Outcome {
 	if o.Status != Healthy {
 		return o
 	}
-	var missing []error
-	if s.pattern != nil && !s.pattern.MatchString(output) {
-		missing = append(missing, fmt.Errorf("the output does not match %#q", s.pattern))
+	parts, lost := output.Parts()
+	contain := func(text string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(part, text) })
+	}
+	var wrong, unsure []error
+	absent := func(err error) {
+		if lost > 0 {
+			unsure = append(unsure, err)
+		} else {
+			wrong = append(wrong, err)
+		}
+	}
+	if s.pattern != nil && !s.matches(parts) {
+		absent(fmt.Errorf("the output does not match %#q", s.pattern))
 	}
 	for _, text := range s.cfg.ExpectText {
-		if !strings.Contains(output, text) {
-			missing = append(missing, fmt.Errorf("%q is not in the output", text))
+		if !contain(text) {
+			absent(fmt.Errorf("%q is not in the output", text))
 		}
 	}
 	for _, text := range s.cfg.RejectText {
-		if strings.Contains(output, text) {
-			missing = append(missing, fmt.Errorf("%q is in the output", text))
+		switch {
+		case contain(text):
+			wrong = append(wrong, fmt.Errorf("%q is in the output", text))
+		case lost > 0:
+			unsure = append(unsure, fmt.Errorf("%q is not in the output", text))
 		}
 	}
 	switch {
 	case s.document == nil:
-	case !whole:
-		missing = append(missing, errors.New("the output has more than 64 KiB of JSON, which is not looked at"))
+	case lost > 0:
+		unsure = append(unsure, errors.New("the output is not JSON as expected"))
 	default:
-		missing = append(missing, s.document([]byte(output))...)
+		wrong = append(wrong, s.document([]byte(parts[0]))...)
 	}
-	if len(missing) == 0 {
-		return o
+	switch {
+	case wrong != nil:
+		o.Status, o.Err = Unhealthy, because(together(wrong), lastLine(output))
+	case unsure != nil:
+		o.Status, o.Err = Unknown, fmt.Errorf("it prints more than %d KiB, of which %d bytes are not looked at, so that nobody knows whether %w", MaxOutput>>10, lost, together(unsure))
 	}
-	o.Status, o.Err = Unhealthy, missing[0]
-	for _, err := range missing[1:] {
-		o.Err = fmt.Errorf("%w; %w", o.Err, err)
-	}
-	o.Err = because(o.Err, lastLine(output))
 	return o
+}
+
+// matches reports whether the pattern is in one of the parts. Of two, the end of the first
+// and the beginning of the other are none of the output: what matches there counts for nothing.
+func (s *Script) matches(parts []string) bool {
+	for i, part := range parts {
+		at := s.pattern.FindStringIndex(part)
+		if at != nil && (i == 0 || at[0] > 0) && (i == len(parts)-1 || at[1] < len(part)) {
+			return true
+		}
+	}
+	return false
+}
+
+// together is one error for all of them, of which the first may be nil.
+func together(errs []error) error {
+	err := errs[0]
+	for _, next := range errs[1:] {
+		if err == nil {
+			err = next
+		} else {
+			err = fmt.Errorf("%w; %w", err, next)
+		}
+	}
+	return err
+}
+
+// warns tells of a warning that means healthy, whose text is in no outcome: when it begins
+// for a subject, once an hour, and when it ends.
+func (s *Script) warns(key string, o Outcome) {
+	who := ""
+	if key != "" {
+		who = key + ": "
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.Status != Healthy || o.Err == nil {
+		if s.warnings[key] != nil && o.Status == Healthy {
+			s.log(who + "it warns no more")
+		}
+		delete(s.warnings, key)
+		return
+	}
+	if s.warnings[key] == nil {
+		s.warnings[key] = new(recurring.Trouble)
+	}
+	if tell, _ := s.warnings[key].Happens(time.Now(), "a warning"); tell {
+		s.log(who + "it warns, which is no failure: " + o.Err.Error())
+	}
 }

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ type Subject struct {
 
 	// Env is told to the script, which is no server: "NAME=value".
 	Env []string
+
+	// Probe says that it is run for a probe. Probes and checks have slots of their own.
+	Probe bool
 }
 
 // Script is a script that can be run, for several subjects at once.
@@ -69,12 +73,14 @@ type Script struct {
 	server   *server         // nil for none
 	turns    turns
 
-	mu      sync.Mutex
-	trouble recurring.Trouble // with metrics that cannot be read
+	mu       sync.Mutex
+	bad      recurring.Trouble             // metrics that cannot be read
+	more     recurring.Trouble             // too many of them
+	warnings map[string]*recurring.Trouble // by the key of who has one
 }
 
-// slots are for the scripts that run at once.
-var slots = make(chan struct{}, MaxAtOnce)
+// Slots are for the scripts that run at once. Those of checks that hang have no probe wait.
+var checkSlots, probeSlots = make(chan struct{}, MaxAtOnce), make(chan struct{}, MaxAtOnce)
 
 // Run runs the script, or asks its server. It waits until the script runs for the same
 // subject no more, and for its turn among all. A run that ctx has cut short is Unhealthy
@@ -100,6 +106,10 @@ func (s *Script) Run(ctx context.Context, about Subject) Outcome {
 		return Outcome{Unknown, err, nil}
 	}
 	program.Env = append(slices.Clone(about.Env), program.Env...)
+	slots := checkSlots
+	if about.Probe {
+		slots = probeSlots
+	}
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
@@ -107,7 +117,7 @@ func (s *Script) Run(ctx context.Context, about Subject) Outcome {
 		return Outcome{Unknown, fmt.Errorf("%w: %w", errNoTurn, context.Cause(ctx)), nil}
 	}
 	output, err := program.Run(ctx)
-	return s.judge(output, err)
+	return s.judge(about, output, err)
 }
 
 // Close ends the server, if there is one. There must be no run any more.
@@ -124,25 +134,31 @@ func (s *Script) ask(ctx context.Context, about Subject) Outcome {
 	if err != nil {
 		return Outcome{Unknown, err, nil}
 	}
-	reply, err := s.server.do(ctx, s.program.Timeout, words)
+	reply, answered, err := s.server.do(ctx, s.program.Timeout, words)
 	late := (*cloudprober.TimeoutError)(nil)
 	switch {
+	case !answered && (errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)):
+		return Outcome{Unknown, fmt.Errorf("%w: the server has not answered anything yet", err), nil}
 	case errors.As(err, &late), ctx.Err() != nil && err != nil:
 		return Outcome{Unhealthy, err, nil}
 	case err != nil:
 		return Outcome{Unknown, err, nil}
 	}
-	o := Outcome{Healthy, nil, s.metrics(reply.Payload)}
+	payload := command.Cut(reply.Payload, MaxOutput)
+	o := Outcome{Healthy, nil, s.metrics(strings.Join(slices.Collect(payload.Lines()), "\n"))}
 	if reply.Error != "" {
 		o.Status, o.Err = Unhealthy, fmt.Errorf("the server says: %s", foreign.Line(reply.Error, mostReason))
 	}
-	return s.expect(o, reply.Payload, true)
+	if reply.IsSkipped() {
+		o.Status = Skipped
+	}
+	return s.expect(o, payload)
 }
 
 // log tells who wants to know of something that goes on, in the same words once an hour.
 func (s *Script) log(line string) {
 	if s.cfg.Log != nil {
-		s.cfg.Log(line)
+		s.cfg.Log(s.cfg.Command[0] + ": " + line)
 	}
 }
 
@@ -156,26 +172,34 @@ func (s *Script) metrics(output string) map[string]float64 {
 	return s.counted(found.Series, found.Bad, first, found.More)
 }
 
-// counted adds to metrics how many there are that cannot be read, and how many too many,
-// and says so.
+// counted adds to metrics how many there are that cannot be read, of which those are with
+// too long a name, and how many too many, and says so. What they are may change from one run
+// to the next, and is not told anew for that.
 func (s *Script) counted(metrics map[string]float64, bad int, first error, more int) map[string]float64 {
-	text := ""
+	for name := range metrics {
+		if len(name) > mostName {
+			delete(metrics, name)
+			bad++
+			first = cmp.Or(first, fmt.Errorf("%q is longer than %d bytes", foreign.Line(name, 60), mostName))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
 	if bad > 0 {
 		metrics["bad_metrics"] = float64(bad)
-		text = fmt.Sprintf("%d metrics cannot be read", bad)
-		if first != nil {
-			text = fmt.Sprintf("%s, the first: %v", text, first)
+		if tell, _ := s.bad.Happens(now, "bad"); tell {
+			text := fmt.Sprintf("%d metrics cannot be read", bad)
+			if first != nil {
+				text = fmt.Sprintf("%s, the first: %v", text, first)
+			}
+			s.log(foreign.Line(text, 2*mostReason))
 		}
 	}
 	if more > 0 {
 		metrics["left_out_series"] = float64(more)
-		text = strings.TrimPrefix(text+fmt.Sprintf("; there are %d metrics more than the %d that are kept", more, MaxSeries), "; ")
-	}
-	if text != "" {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if tell, _ := s.trouble.Happens(time.Now(), text); tell {
-			s.log(foreign.Line(text, 2*mostReason))
+		if tell, _ := s.more.Happens(now, "more"); tell {
+			s.log(fmt.Sprintf("there are %d metrics more than the %d that are kept", more, MaxSeries))
 		}
 	}
 	return metrics

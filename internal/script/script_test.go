@@ -1,12 +1,14 @@
 package script_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +31,9 @@ func TestOutcomes(t *testing.T) {
 	}
 	warning := func(means string) script.Config {
 		return expecting(prints(script.Nagios, "WARNING - slow | time=5ms;1;2 'free space'=10%", 1), func(c *script.Config) { c.Warning = means })
+	}
+	says := func(text string, timeout time.Duration) script.Config {
+		return script.Config{Command: []string{"sh", "-c", text}, Protocol: script.JSON, Timeout: cmp.Or(timeout, time.Minute)}
 	}
 	ok := []jsoncheck.Place{{Path: "$.db.state", Equals: "ok"}}
 	for _, tt := range []struct {
@@ -59,6 +64,15 @@ func TestOutcomes(t *testing.T) {
 		{"a reply that does not", prints(script.JSON, `{"status":"unhealthy"}`, 1), script.Unhealthy, "it says no more than unhealthy", map[string]float64{}},
 		{"a reply that does not know", prints(script.JSON, `{"status":"unknown","reason":"no route","metrics":{"a":1}}`, 0), script.Unknown, "no route", map[string]float64{"a": 1}},
 		{"a reply that its end belies", prints(script.JSON, `{"status":"healthy"}`, 1), script.Unhealthy, `it exited with status 1: {"status":"healthy"}, after it said that it is healthy`, map[string]float64{}},
+		{"a reply that does not know, and a failure", prints(script.JSON, `{"status":"unknown","reason":"no route"}`, 1), script.Unhealthy, `it exited with status 1: {"status":"unknown","reason":"no route"}, after it said that it is unknown`, map[string]float64{}},
+		{"a reply that knows more than its end", prints(script.JSON, `{"status":"unhealthy","reason":"full"}`, 3), script.Unhealthy, "full", map[string]float64{}},
+		{"a reply that it is skipped, and a failure", prints(script.JSON, `{"status":"skipped"}`, 1), script.Unhealthy, `it exited with status 1: {"status":"skipped"}, after it said that it is skipped`, map[string]float64{}},
+		{"a reply that it is skipped, and no interpreter", prints(script.JSON, `{"status":"skipped"}`, 127), script.Unknown, `it exited with status 127: {"status":"skipped"}, after it said that it is skipped`, map[string]float64{}},
+		{"a reply that it is skipped, and a signal", says(`echo '{"status":"skipped"}'; kill -KILL $$`, 0), script.Unhealthy, `it was ended by signal 9 (killed): {"status":"skipped"}, after it said that it is skipped`, map[string]float64{}},
+		{"a reply, and no end", says(`echo '{"status":"unknown"}'; sleep 3000`, time.Second), script.Unhealthy, `it took too long and was killed after 1s: {"status":"unknown"}, after it said that it is unknown`, map[string]float64{}},
+		{"a reply of a failure, and no end", says(`echo '{"status":"unhealthy"}'; sleep 3000`, time.Second), script.Unhealthy, `it took too long and was killed after 1s: {"status":"unhealthy"}, after it said that it is unhealthy`, map[string]float64{}},
+		{"a reply behind which is too much", says(`echo '{"status":"healthy"}'; head -c 100000 /dev/zero`, 0), script.Unknown, "its last line is not within the last 32 KiB of what it prints, which are those that are kept", nil},
+		{"a failure behind too much", says(`head -c 100000 /dev/zero; echo no >&2; exit 1`, 0), script.Unknown, "it exited with status 1: no; its last line is not within the last 32 KiB of what it prints, which are those that are kept", nil},
 		{"a reply without a status", prints(script.JSON, `{"reason":"x"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown, skipped: {"reason":"x"}`, nil},
 		{"a reply of another status", prints(script.JSON, `{"status":"OK"}`, 0), script.Unknown, `the status of its reply is none of healthy, unhealthy, unknown, skipped: {"status":"OK"}`, nil},
 		{"a reply that is no object", prints(script.JSON, `"healthy"`, 0), script.Unknown, `its last line is no reply in JSON: "healthy"`, nil},
@@ -79,7 +93,7 @@ func TestOutcomes(t *testing.T) {
 		{"a document as expected", expecting(prints(script.Exit, "{\"db\":\n{\"state\":\"ok\"}}\n", 0), func(c *script.Config) { c.ExpectJSON = ok }), script.Healthy, "", nil},
 		{"a document of another kind", expecting(prints(script.Exit, `{"db":{"state":"bad"}}`, 0), func(c *script.Config) { c.ExpectJSON = ok }), script.Unhealthy, `$.db.state is "bad", not "ok": {"db":{"state":"bad"}}`, nil},
 		{"a document in the last line", expecting(prints(script.JSON, "first\n{\"status\":\"healthy\",\"db\":{\"state\":\"ok\"}}", 0), func(c *script.Config) { c.ExpectJSON = ok }), script.Healthy, "", map[string]float64{}},
-		{"a document that is too long", expecting(script.Config{Command: []string{"sh", "-c", "echo '['; head -c 70000 /dev/zero | tr '\\0' ' '; echo ']'"}}, func(c *script.Config) { c.ExpectJSON = ok }), script.Unhealthy, "the output has more than 64 KiB of JSON, which is not looked at: ]", nil},
+		{"a document that is too long", expecting(script.Config{Command: []string{"sh", "-c", "echo '['; head -c 70000 /dev/zero | tr '\\0' ' '; echo ']'"}}, func(c *script.Config) { c.ExpectJSON = ok }), script.Unknown, "it prints more than 64 KiB, of which 4468 bytes are not looked at, so that nobody knows whether the output is not JSON as expected", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +110,110 @@ func TestOutcomes(t *testing.T) {
 				t.Errorf("got %v: %q, %v\nwant %v: %q, %v", o.Status, text, o.Metrics, tt.status, tt.err, tt.metrics)
 			}
 		})
+	}
+}
+
+// TestOutputThatWasCut has the beginning and the end of an output decide what they can.
+func TestOutputThatWasCut(t *testing.T) {
+	const cut = "it prints more than 64 KiB, of which 134481 bytes are not looked at, so that nobody knows whether "
+	for _, tt := range []struct {
+		name   string
+		change func(*script.Config)
+		status script.Status
+		err    string
+	}{
+		{"nothing to judge", func(*script.Config) {}, script.Healthy, ""},
+		{"expected at the beginning", func(c *script.Config) { c.ExpectText, c.ExpectOutput = []string{"BEGIN"}, "^BEGIN" }, script.Healthy, ""},
+		{"expected at the end", func(c *script.Config) { c.ExpectText, c.ExpectOutput = []string{"END"}, `END\n$` }, script.Healthy, ""},
+		{"expected in the middle", func(c *script.Config) { c.ExpectText = []string{"ERROR"} }, script.Unknown, cut + `"ERROR" is not in the output`},
+		{"a pattern in the middle", func(c *script.Config) { c.ExpectOutput = "E[R]+OR" }, script.Unknown, cut + "the output does not match `E[R]+OR`"},
+		{"unwanted in the middle", func(c *script.Config) { c.RejectText = []string{"ERROR"} }, script.Unknown, cut + `"ERROR" is not in the output`},
+		{"unwanted at the end", func(c *script.Config) { c.RejectText, c.ExpectText = []string{"END"}, []string{"ERROR"} }, script.Unhealthy, `"END" is in the output: END`},
+		{"our own words for a cut", func(c *script.Config) { c.ExpectText, c.ExpectOutput = []string{"more bytes"}, "more bytes" }, script.Unknown, cut + "the output does not match `more bytes`; \"more bytes\" is not in the output"},
+		{"our own words, unwanted", func(c *script.Config) { c.RejectText = []string{"more bytes"} }, script.Unknown, cut + `"more bytes" is not in the output`},
+		{"the beginning of the end", func(c *script.Config) { c.ExpectOutput = "^a" }, script.Unknown, cut + "the output does not match `^a`"},
+		{"the end of the beginning", func(c *script.Config) { c.ExpectOutput = "a$" }, script.Unknown, cut + "the output does not match `a$`"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script.Config{Command: []string{"sh", "-c", "a() { head -c 100000 /dev/zero | tr '\\0' a; }; echo BEGIN; a; echo ERROR; a; echo; echo END"}, Timeout: time.Minute}
+			tt.change(&cfg)
+			s, err := script.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := s.Run(t.Context(), script.Subject{})
+			text := ""
+			if o.Err != nil {
+				text = o.Err.Error()
+			}
+			if o.Status != tt.status || text != tt.err {
+				t.Errorf("got %v: %s\nwant %v: %s", o.Status, text, tt.status, tt.err)
+			}
+		})
+	}
+}
+
+// TestWarnings are told of once for each process, and when they end.
+func TestWarnings(t *testing.T) {
+	l := new(logged)
+	file := filepath.Join(t.TempDir(), "text")
+	s, err := script.New(script.Config{Command: []string{"sh", "-c", `read status text < "$F"; echo "$text"; exit $status`}, Env: []string{"F=" + file}, Protocol: script.Nagios, Timeout: time.Minute, Log: l.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range []string{"0 OK", "1 WARNING - slow", "1 WARNING - slower", "2 CRITICAL", "1 WARNING - slow again", "0 OK", "0 OK"} {
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"web:a", "web:b"} {
+			if o := s.Run(t.Context(), script.Subject{Key: key}); (o.Status == script.Healthy) != (text != "2 CRITICAL") {
+				t.Errorf("%d: %+v", i, o)
+			}
+		}
+	}
+	const warns = "it warns, which is no failure: it exited with status 1: WARNING - slow"
+	want := []string{"sh: web:a: " + warns, "sh: web:b: " + warns, "sh: web:a: " + warns + " again", "sh: web:b: " + warns + " again", "sh: web:a: it warns no more", "sh: web:b: it warns no more"}
+	if !slices.Equal(l.lines, want) {
+		t.Errorf("it logs %q\nwant %q", l.lines, want)
+	}
+}
+
+// TestBadMetricsAreToldOfOnce has other ones each time.
+func TestBadMetricsAreToldOfOnce(t *testing.T) {
+	l := new(logged)
+	s, err := script.New(script.Config{Command: []string{"printf", "a 1\nthe queue of %(name)s is full\nb{l=\"" + strings.Repeat("b", 500) + "\"} 1"}, Protocol: script.Cloudprober, Timeout: time.Minute, Log: l.log}, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"alice", "bob"} {
+		if o := s.Run(t.Context(), script.Subject{Names: map[string]string{"name": name}}); !maps.Equal(o.Metrics, map[string]float64{"a": 1, "bad_metrics": 2}) {
+			t.Errorf("%+v", o)
+		}
+	}
+	if l.count("") != 1 || l.count("printf: 2 metrics cannot be read, the first: line 2: ") != 1 {
+		t.Errorf("it logs %q", l.lines)
+	}
+}
+
+func TestNamesThatAreTooLong(t *testing.T) {
+	for protocol, text := range map[string]string{
+		script.Cloudprober: strings.Repeat("a", 501) + " 1\n" + strings.Repeat("a", 500) + " 1\n",
+		script.Nagios:      "OK|" + strings.Repeat("a", 501) + "=1 " + strings.Repeat("a", 500) + "=1",
+	} {
+		l := new(logged)
+		cfg := prints(protocol, text, 0)
+		cfg.Log = l.log
+		s, err := script.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := s.Run(t.Context(), script.Subject{}); !maps.Equal(o.Metrics, map[string]float64{strings.Repeat("a", 500): 1, "bad_metrics": 1}) {
+			t.Errorf("%s: %+v", protocol, o)
+		}
+		if l.count("") != 1 || l.count("is longer than 500 bytes") != 1 {
+			t.Errorf("%s: it logs %q", protocol, l.lines)
+		}
 	}
 }
 
@@ -149,7 +267,7 @@ func TestTooManyMetrics(t *testing.T) {
 				t.Errorf("%s: %d metrics, %v bad, %v left out, %v", protocol, len(o.Metrics), o.Metrics["bad_metrics"], o.Metrics["left_out_series"], o.Err)
 			}
 		}
-		if l.count("") != 1 || l.count("1 metrics cannot be read") != 1 || l.count("; there are 7 metrics more than the 100 that are kept") != 1 {
+		if l.count("") != 2 || l.count("sh: 1 metrics cannot be read") != 1 || l.count("sh: there are 7 metrics more than the 100 that are kept") != 1 {
 			t.Errorf("%s: it logs %q", protocol, l.lines)
 		}
 	}
@@ -216,6 +334,9 @@ func TestNoMoreThanSoManyAtOnce(t *testing.T) {
 	defer stop()
 	if o := other.Run(short, script.Subject{}); o.Status != script.Unknown || !errors.Is(o.Err, context.DeadlineExceeded) || !strings.HasPrefix(o.Err.Error(), "64 other scripts run: ") {
 		t.Errorf("another script: %+v", o)
+	}
+	if o := other.Run(t.Context(), script.Subject{Probe: true}); o.Status != script.Healthy {
+		t.Errorf("another script, for a probe: %+v", o)
 	}
 	cancel(errors.New("we are ending"))
 	all.Wait()
@@ -284,8 +405,8 @@ func TestNewRefuses(t *testing.T) {
 		{func(c *script.Config) { c.Command = nil }, "command: names no program"},
 		{func(c *script.Config) { c.Command = []string{""} }, "command: names no program"},
 		{func(c *script.Config) { c.Command = []string{"true", "%(x)s"} }, `command: "%(x)s": after a % comes (name)s, or another %`},
-		{func(c *script.Config) { c.Env = []string{"A"} }, `env: "A" is not NAME=VALUE`},
-		{func(c *script.Config) { c.Env = []string{"A=%x"} }, `env: A: "%x": after a % comes (name)s, or another %`},
+		{func(c *script.Config) { c.Env = []string{"A"} }, "env: there is one that is not NAME=VALUE"},
+		{func(c *script.Config) { c.Env = []string{"A=%x"} }, "env: A: after a % comes (name)s, or another %"},
 		{func(c *script.Config) { c.Dir = "%" }, `dir: "%": after a % comes (name)s, or another %`},
 		{func(c *script.Config) { c.User = "nobody-at-all" }, `user: there is no user "nobody-at-all" here`},
 		{func(c *script.Config) { c.Protocol = "snmp" }, `protocol: "snmp" is none of exit, nagios, cloudprober, cloudprober-server, json`},
@@ -294,8 +415,8 @@ func TestNewRefuses(t *testing.T) {
 		{func(c *script.Config) { c.Options = map[string]string{"a": ""} }, "options: are only for the protocol cloudprober-server"},
 		{func(c *script.Config) {
 			c.Protocol, c.Options = script.CloudproberServer, map[string]string{"a": "%(name)s %(b)s"}
-		}, `options: a: "%(b)s": after a % comes (name)s, or another %`},
-		{func(c *script.Config) { c.Protocol, c.Env = script.CloudproberServer, []string{"A=%(name)s"} }, `env: A: "%(name)s": after a % comes another %, as there is nothing here that it could stand for`},
+		}, "options: a: after a % comes (name)s, or another %"},
+		{func(c *script.Config) { c.Protocol, c.Env = script.CloudproberServer, []string{"A=%(name)s"} }, `env: A: after a % comes another %, as there is nothing here that it could stand for`},
 		{func(c *script.Config) { c.Timeout = -1 }, "timeout: -1ns is less than 0"},
 		{func(c *script.Config) { c.ExpectOutput = "(" }, "expect-output: error parsing regexp: missing closing ): `(`"},
 		{func(c *script.Config) { c.ExpectJSON = []jsoncheck.Place{{Path: "$.a", Matches: "("}} }, "expect-json: error parsing regexp: missing closing ): `(`"},

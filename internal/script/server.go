@@ -16,7 +16,15 @@ import (
 
 const (
 	firstPause = time.Second // before the second start of a server
-	mostPause  = time.Minute // up to which it doubles, until a server has answered
+	mostPause  = time.Minute // up to which it doubles
+
+	// settled is how long a server must have run, and its pause at least, for an answer to
+	// mean that it is well again: the next pause is the first.
+	settled = 10 * time.Second
+
+	// mostSilent is how many requests in a row may have no reply in time, while there is
+	// none to any other, until the server is ended and begun anew.
+	mostSilent = 3
 
 	// serverGrace is how long a server may take to end, whether it heeds the end of its
 	// input, SIGTERM or nothing.
@@ -34,56 +42,83 @@ const (
 type server struct {
 	program command.Command
 	log     func(line string)
+	settled time.Duration
 
-	mu      sync.Mutex
-	now     *running // nil while none runs
-	err     error    // why none does
-	pause   time.Duration
-	again   time.Time // none is started before
-	trouble recurring.Trouble
-	closed  bool
-	ending  sync.WaitGroup
+	mu       sync.Mutex
+	now      *running // nil while none runs
+	err      error    // why none does
+	pause    time.Duration
+	again    time.Time // none is started before
+	answered bool      // once, any of its processes
+	trouble  recurring.Trouble
+	closed   bool
+	ending   sync.WaitGroup
 }
 
 // running is a process of a server.
 type running struct {
 	process *command.Process
 	client  *cloudprober.Client
+	started time.Time
 
-	mu   sync.Mutex
-	last string // line of its standard error
+	mu     sync.Mutex
+	last   string // line of its standard error
+	silent int    // requests in a row without a reply
 }
 
 var (
 	errClosed = errors.New("the script is no longer in use")
 	errExited = errors.New("it exited with status 0")
+	errSilent = fmt.Errorf("it has answered none of the last %d requests in time", mostSilent)
 )
 
 func newServer(program command.Command, log func(line string)) *server {
-	return &server{program: program, log: log, pause: firstPause}
+	return &server{program: program, log: log, settled: settled, pause: firstPause}
 }
 
 // do asks the server, and starts it if none runs. The error is a *cloudprober.TimeoutError
-// when there is no reply in time, the cause of ctx, or about the server: it cannot be
-// started, it has ended, or it writes what is no reply.
-func (s *server) do(ctx context.Context, limit time.Duration, options []cloudprober.Option) (cloudprober.Reply, error) {
+// when there is no reply in time, and answered whether there ever was one; the cause of ctx;
+// or about the server: it cannot be started, it has ended, or it writes what is no reply.
+func (s *server) do(ctx context.Context, limit time.Duration, options []cloudprober.Option) (reply cloudprober.Reply, answered bool, err error) {
 	r, err := s.get()
 	if err != nil {
-		return cloudprober.Reply{}, err
+		return cloudprober.Reply{}, false, err
 	}
-	reply, err := r.client.Do(ctx, limit, options)
+	before := r.client.Replies()
+	reply, err = r.client.Do(ctx, limit, options)
+	late := (*cloudprober.TimeoutError)(nil)
 	switch {
 	case err == nil:
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		r.speaks(true)
+	case r.client.Err() != nil:
+		err = s.lost(r)
+	case errors.As(err, &late), errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		if r.speaks(r.client.Replies() > before) >= mostSilent {
+			r.client.Close()
+			s.lost(r)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = s.answered || r.client.Replies() > 0
+	if err == nil && time.Since(r.started) >= max(s.settled, s.pause) {
 		s.pause = firstPause
 		if s.trouble.Ends() {
 			s.log("the server answers again")
 		}
-	case r.client.Err() != nil:
-		err = s.lost(r)
 	}
-	return reply, err
+	return reply, s.answered, err
+}
+
+// speaks notes that there was a reply since a request was sent, to whomever, or that there
+// was none until its time was over, and returns how often in a row there was none.
+func (r *running) speaks(does bool) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.silent++; does {
+		r.silent = 0
+	}
+	return r.silent
 }
 
 // get returns the process that runs, or starts one.
@@ -101,9 +136,11 @@ func (s *server) get() (*running, error) {
 	r := new(running)
 	process, err := s.program.Start(r.says(s.log))
 	if err != nil {
-		s.fails(fmt.Errorf("the server: %w", err))
+		err = fmt.Errorf("the server: %w", err)
+		s.fails(err.Error(), err)
 		return nil, s.err
 	}
+	r.started = time.Now()
 	r.process, r.client = process, cloudprober.NewClient(process.Stdout, process.Stdin)
 	s.now = r
 	s.ending.Go(func() {
@@ -143,7 +180,11 @@ func (r *running) says(log func(line string)) func(line string) {
 // from now on.
 func (s *server) lost(r *running) error {
 	why := r.client.Err()
-	if !errors.Is(why, cloudprober.ErrFrame) {
+	kind := "garbage"
+	switch {
+	case errors.Is(why, cloudprober.ErrClosed):
+		why, kind = errSilent, "silence"
+	case !errors.Is(why, cloudprober.ErrFrame):
 		timer := time.NewTimer(lastWords)
 		defer timer.Stop()
 		select {
@@ -151,6 +192,7 @@ func (s *server) lost(r *running) error {
 			why = cmp.Or(r.process.Err(), errExited)
 		case <-timer.C:
 		}
+		kind = why.Error()
 	}
 	r.mu.Lock()
 	err := because(fmt.Errorf("the server has failed: %w", why), r.last)
@@ -160,16 +202,17 @@ func (s *server) lost(r *running) error {
 	if s.now == r {
 		s.now = nil
 		if !s.closed {
-			s.fails(err)
+			s.fails(kind, err)
 		}
 	}
 	return err
 }
 
-// fails has the next start wait, and says why. It is called with mu held.
-func (s *server) fails(err error) {
+// fails has the next start wait, and says why, once an hour for what is of a kind, for the
+// words of others may change each time. It is called with mu held.
+func (s *server) fails(kind string, err error) {
 	s.err, s.again = err, time.Now().Add(s.pause)
-	if tell, _ := s.trouble.Happens(time.Now(), err.Error()); tell {
+	if tell, _ := s.trouble.Happens(time.Now(), kind); tell {
 		s.log(fmt.Sprintf("%v; it is started again in %v at the earliest", err, s.pause))
 	}
 	s.pause = min(2*s.pause, mostPause)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -47,6 +48,12 @@ func serve(kind string) int {
 		}
 		reply := cloudprober.Reply{ID: req.ID, Payload: fmt.Sprintf("id %d\npid %d\nlen{of=\"%s\"} %d\n", req.ID, os.Getpid(), options["of"], len(options["of"]))}
 		switch options["do"] {
+		case "silent":
+			continue
+		case "long":
+			reply.Payload = "first 1\n" + strings.Repeat("a", 100_000) + "\nlast 1\n"
+		case "skipped":
+			reply.Error = "skipped: only in develop"
 		case "hold":
 			held = append(held, req)
 			if hold, _ := strconv.Atoi(options["hold"]); len(held) < hold {
@@ -149,6 +156,12 @@ func TestServer(t *testing.T) {
 	if o := s.Run(t.Context(), about("fail", "web")); o.Status != script.Unhealthy || o.Err.Error() != "the server says: the site is down" || !same(o) {
 		t.Errorf("a failure: %+v", o)
 	}
+	if o := s.Run(t.Context(), about("skipped", "web")); o.Status != script.Skipped || o.Err.Error() != "the server says: skipped: only in develop" {
+		t.Errorf("what is skipped: %+v", o)
+	}
+	if o := s.Run(t.Context(), about("long", "web")); o.Status != script.Healthy || !maps.Equal(o.Metrics, map[string]float64{"first": 1, "last": 1}) {
+		t.Errorf("a long payload: %v, %d metrics", o.Err, len(o.Metrics))
+	}
 	var all sync.WaitGroup
 	for i := range 5 {
 		name := fmt.Sprint("p", i)
@@ -197,6 +210,7 @@ func TestServerFails(t *testing.T) {
 		t.Run(tt.do, func(t *testing.T) {
 			t.Parallel()
 			s, l := newServer(t, script.Config{})
+			s.SettlesAfter(time.Hour)
 			before := s.Run(t.Context(), about("", "web"))
 			o := s.Run(t.Context(), about(tt.do, "web"))
 			if o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), tt.want) {
@@ -214,7 +228,7 @@ func TestServerFails(t *testing.T) {
 					t.Fatalf("it does not start again: %+v", o)
 				}
 			}
-			if o.Metrics["pid"] == before.Metrics["pid"] || l.count("the server answers again") != 1 {
+			if o.Metrics["pid"] == before.Metrics["pid"] || l.count("the server answers again") != 0 {
 				t.Errorf("%v, before %v; it logs %q", o.Metrics, before.Metrics, l.lines)
 			}
 			for begun := time.Now(); syscall.Kill(int(before.Metrics["pid"]), 0) == nil; time.Sleep(time.Millisecond) {
@@ -222,8 +236,12 @@ func TestServerFails(t *testing.T) {
 					t.Fatal("the one before lives")
 				}
 			}
-			if s.Run(t.Context(), about(tt.do, "web")); l.count("it is started again in 1s at the earliest") != 2 {
-				t.Errorf("it logs %q: it has answered, and begins with 1s again", l.lines)
+			s.Run(t.Context(), about(tt.do, "web"))
+			if o := s.Run(t.Context(), about("", "web")); o.Status != script.Unknown || !strings.HasSuffix(o.Err.Error(), "; it is started again in 2s at the earliest") {
+				t.Errorf("%+v, though it has not been well for long", o)
+			}
+			if l.count(tt.want) != 1 {
+				t.Errorf("it logs %q", l.lines)
 			}
 		})
 	}
@@ -257,28 +275,119 @@ func TestServerThatSaysTooMuch(t *testing.T) {
 	}
 }
 
+// TestServerThatIsWellAgain has run for long enough when it answers.
+func TestServerThatIsWellAgain(t *testing.T) {
+	t.Parallel()
+	s, l := newServer(t, script.Config{})
+	s.SettlesAfter(0)
+	s.Run(t.Context(), about("garbage", "web"))
+	for begun := time.Now(); l.count("the server answers again") != 1; s.Run(t.Context(), about("", "web")) {
+		if time.Sleep(10 * time.Millisecond); time.Since(begun) > 30*time.Second {
+			t.Fatalf("it logs %q", l.lines)
+		}
+	}
+	if s.Run(t.Context(), about("garbage", "web")); l.count("it is started again in 1s at the earliest") != 2 {
+		t.Errorf("it logs %q", l.lines)
+	}
+}
+
+// TestServerThatFallsSilent is ended when nobody has had a reply from it three times in a
+// row, and begun anew.
+func TestServerThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	s, l := newServer(t, script.Config{})
+	before := s.Run(t.Context(), about("", "web"))
+	silent := func(name string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if o := s.Run(ctx, about("silent", name)); o.Status != script.Unhealthy || !errors.Is(o.Err, context.DeadlineExceeded) {
+			t.Errorf("%+v", o)
+		}
+	}
+	silent("a")
+	silent("b")
+	for range 2 { // of whom one is answered after the other's request
+		var other sync.WaitGroup
+		other.Go(func() { silent("c") })
+		if o := s.Run(t.Context(), about("", "d")); o.Status != script.Healthy || o.Metrics["pid"] != before.Metrics["pid"] {
+			t.Errorf("%+v", o)
+		}
+		other.Wait()
+		s.Run(t.Context(), about("", "d"))
+	}
+	for i := range 3 {
+		if l.count("") > 0 {
+			t.Errorf("it logs %q", l.lines)
+		}
+		silent(fmt.Sprint("p", i))
+	}
+	const why = "the server has failed: it has answered none of the last 3 requests in time"
+	if l.count("") != 1 || l.count(why+"; it is started again in 1s at the earliest") != 1 {
+		t.Errorf("it logs %q", l.lines)
+	}
+	if o := s.Run(t.Context(), about("", "web")); o.Status == script.Unknown && !strings.HasPrefix(o.Err.Error(), why) {
+		t.Errorf("%+v", o)
+	}
+	for begun, o := time.Now(), (script.Outcome{}); o.Status != script.Healthy || o.Metrics["pid"] == before.Metrics["pid"]; o = s.Run(t.Context(), about("", "web")) {
+		if time.Sleep(10 * time.Millisecond); time.Since(begun) > 30*time.Second {
+			t.Fatalf("it does not start again: %+v", o)
+		}
+	}
+	for begun := time.Now(); syscall.Kill(int(before.Metrics["pid"]), 0) == nil; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal("the one before lives")
+		}
+	}
+}
+
+// TestServerThatIsNone is unknown, whatever it does: it says nothing of anybody.
+func TestServerThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		command []string
+		timeout time.Duration
+		want    string
+	}{
+		{[]string{"cat"}, time.Minute, "the server has failed: read a reply: not a frame of cloudprober: "},
+		{[]string{"sleep", "3000"}, 100 * time.Millisecond, "no reply within 100ms: the server has not answered anything yet"},
+		{[]string{"true"}, time.Minute, "the server has failed: it exited with status 0"},
+	} {
+		s, err := script.New(script.Config{Command: tt.command, Protocol: script.CloudproberServer, Timeout: tt.timeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := s.Run(t.Context(), script.Subject{}); o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), tt.want) {
+			t.Errorf("%s: %+v", tt.command[0], o)
+		}
+		s.Close()
+	}
+}
+
 // TestServerThatReadsNothing has more sent to it than a pipe holds, and is ended all the
 // same.
 func TestServerThatReadsNothing(t *testing.T) {
 	t.Parallel()
-	s, l := newServer(t, script.Config{Timeout: 50 * time.Millisecond})
-	s2, err := script.New(script.Config{Command: []string{"sh", "-c", "trap '' TERM; echo deaf from birth >&2; while :; do sleep 0.02; done"},
+	l := new(logged)
+	s, err := script.New(script.Config{Command: []string{"sh", "-c", "trap '' TERM; echo deaf from birth >&2; while :; do sleep 0.02; done"},
 		Protocol: script.CloudproberServer, Timeout: 50 * time.Millisecond, Options: map[string]string{"of": strings.Repeat("a", 50_000)}, Log: l.log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
-	for range 4 {
-		if o := s2.Run(t.Context(), script.Subject{}); o.Status != script.Unhealthy || o.Err.Error() != "no reply within 50ms" {
-			t.Errorf("%+v", o)
+	const why = "the server has failed: it has answered none of the last 3 requests in time"
+	for _, want := range []string{"no reply within 50ms: ", "no reply within 50ms: ", "no reply within 50ms: ", why} {
+		if o := s.Run(t.Context(), script.Subject{}); o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), want) {
+			t.Errorf("%+v, want %s…", o, want)
 		}
 	}
+	if l.count("sh: "+why) != 1 {
+		t.Errorf("it logs %q", l.lines)
+	}
 	begun := time.Now()
-	s2.Close()
+	s.Close()
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("its end took %v", took)
 	}
-	if o := s2.Run(t.Context(), script.Subject{}); o.Status != script.Unknown {
+	if o := s.Run(t.Context(), script.Subject{}); o.Status != script.Unknown {
 		t.Errorf("after its end: %+v", o)
 	}
 }

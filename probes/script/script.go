@@ -60,11 +60,26 @@ func (p *Script) Measure(ctx context.Context) (map[string]float64, error) {
 	found := p.script.Run(ctx, script.Subject{
 		Names: map[string]string{"probe_name": p.name},
 		Env:   []string{"SUPERVISOR_CHECK_PROBE=" + p.name},
+		Probe: true,
 	})
 	if found.Status == script.Skipped {
 		found.Err = fmt.Errorf("%w: %w", probes.ErrSkipped, found.Err)
 	}
-	return found.Metrics, probes.Because(ctx, found.Err)
+	return found.Metrics, because(ctx, found.Err)
+}
+
+// because is probes.Because, but for the last words of a program whose time is over, which
+// are behind that it is.
+func because(ctx context.Context, err error) error {
+	bounded := probes.Because(ctx, err)
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil || cause == nil:
+		return bounded
+	case !errors.Is(err, cause):
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return probes.Because(context.WithoutCancel(ctx), err)
 }
 
 // Close ends the server, if the program is one. The probe must not be used any more.

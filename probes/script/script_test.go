@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,16 +59,23 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestCutShort has what ends it be the error, and the last words of the program behind it.
 func TestCutShort(t *testing.T) {
-	p, err := script.New("shop", script.Config{Command: []string{"sleep", "60"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := probes.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	var late *probes.TimeoutError
-	if err := p.Check(ctx); !errors.As(err, &late) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
+	for timeout, want := range map[time.Duration]string{
+		time.Minute:            "no answer within 300ms: waiting for the lock",
+		100 * time.Millisecond: "it took too long and was killed after 100ms: waiting for the lock",
+	} {
+		p, err := script.New("shop", script.Config{Command: []string{"sh", "-c", "echo waiting for the lock; sleep 60"}, Timeout: timeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := probes.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		var late *probes.TimeoutError
+		err = p.Check(ctx)
+		if is := errors.As(err, &late) && errors.Is(err, context.DeadlineExceeded); !is && timeout == time.Minute || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 
