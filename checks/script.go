@@ -28,7 +28,8 @@ const DefaultScriptTimeout = script.DefaultTimeout
 //
 // Timeout bounds one try, 0 means DefaultScriptTimeout. Retries is how often a failed try is
 // repeated within one run, after pauses of 3 s, 6 s, 9 s … Log, if not nil, is told of what a
-// server writes to its standard error, of its end, and of metrics that cannot be read.
+// server writes to its standard error, of its end, of metrics that cannot be read, and of
+// warnings that mean healthy.
 type ScriptConfig = script.Config
 
 // ScriptJSON is what is to be at some places of an output in JSON: what Path finds, as RFC
@@ -60,7 +61,8 @@ func (c *Script) Name() string { return "script" }
 // that cannot be started, are Unknown; any other, a signal that ends it, and one that
 // takes longer than the timeout are Unhealthy, and the last line that it writes, to its
 // standard error if to that, is why. Other protocols say more; of a server that cannot
-// be started or ends, a process is Unknown.
+// be started, ends, or has never answered anything, a process is Unknown. A server that
+// answers nobody for three requests in a row is ended and started again.
 //
 // The program is told of the process in the variables SUPERVISOR_CHECK_PROCESS, _GROUP,
 // _NAME and _PID, besides our own environment, of which it does not get

@@ -56,7 +56,9 @@ const (
 	Cloudprober = "cloudprober"
 
 	// CloudproberServer is that of cloudprober's external probes that are servers: one
-	// process, which answers requests for all.
+	// process, which answers requests for all. No reply in time is unhealthy when there ever
+	// was one, and unknown before. When three requests in a row have none, and neither has
+	// anybody else, the process is ended and begun anew. An error "skipped: …" is Skipped.
 	CloudproberServer = "cloudprober-server"
 
 	// JSON is an object in the last line of the output, as

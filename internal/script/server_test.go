@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -297,29 +298,37 @@ func TestServerThatFallsSilent(t *testing.T) {
 	t.Parallel()
 	s, l := newServer(t, script.Config{})
 	before := s.Run(t.Context(), about("", "web"))
-	silent := func(name string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	silent := func(name string, time time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), time)
 		defer cancel()
 		if o := s.Run(ctx, about("silent", name)); o.Status != script.Unhealthy || !errors.Is(o.Err, context.DeadlineExceeded) {
 			t.Errorf("%+v", o)
 		}
 	}
-	silent("a")
-	silent("b")
-	for range 2 { // of whom one is answered after the other's request
-		var other sync.WaitGroup
-		other.Go(func() { silent("c") })
-		if o := s.Run(t.Context(), about("", "d")); o.Status != script.Healthy || o.Metrics["pid"] != before.Metrics["pid"] {
+	answers := func() {
+		if o := s.Run(t.Context(), about("", "web")); o.Status != script.Healthy || o.Metrics["pid"] != before.Metrics["pid"] {
 			t.Errorf("%+v", o)
 		}
-		other.Wait()
-		s.Run(t.Context(), about("", "d"))
 	}
+	for range 2 {
+		silent("a", 20*time.Millisecond)
+		silent("b", 20*time.Millisecond)
+		answers()
+	}
+	var others sync.WaitGroup
+	for i := range 3 { // between which and their end others have an answer
+		others.Go(func() { silent(fmt.Sprint("c", i), 500*time.Millisecond) })
+	}
+	for begun := time.Now(); time.Since(begun) < 200*time.Millisecond; {
+		answers()
+	}
+	others.Wait()
+	answers()
 	for i := range 3 {
 		if l.count("") > 0 {
 			t.Errorf("it logs %q", l.lines)
 		}
-		silent(fmt.Sprint("p", i))
+		silent(fmt.Sprint("p", i), 20*time.Millisecond)
 	}
 	const why = "the server has failed: it has answered none of the last 3 requests in time"
 	if l.count("") != 1 || l.count(why+"; it is started again in 1s at the earliest") != 1 {
@@ -360,6 +369,21 @@ func TestServerThatIsNone(t *testing.T) {
 			t.Errorf("%s: %+v", tt.command[0], o)
 		}
 		s.Close()
+	}
+}
+
+// TestServerWhoseLastWordsChange is told of once.
+func TestServerWhoseLastWordsChange(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "words")
+	s, l := newServer(t, script.Config{Command: []string{"sh", "-c", `printf x >> "$0"; cat "$0" >&2; exit 4`, file}})
+	for begun, o := time.Now(), (script.Outcome{}); o.Err == nil || !strings.HasSuffix(o.Err.Error(), "status 4: xx"); o = s.Run(t.Context(), about("", "web")) {
+		if time.Sleep(10 * time.Millisecond); time.Since(begun) > 30*time.Second {
+			t.Fatalf("%+v", o)
+		}
+	}
+	if l.count("the server has failed") != 1 || l.count("the server says: xx") != 1 {
+		t.Errorf("it logs %q", l.lines)
 	}
 }
 

@@ -3,11 +3,14 @@ package script_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	checked "github.com/supervisor-checks/supervisor-checks/internal/script"
 	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/probes/script"
 )
@@ -61,21 +64,62 @@ func TestElsewhere(t *testing.T) {
 
 // TestCutShort has what ends it be the error, and the last words of the program behind it.
 func TestCutShort(t *testing.T) {
-	for timeout, want := range map[time.Duration]string{
-		time.Minute:            "no answer within 300ms: waiting for the lock",
-		100 * time.Millisecond: "it took too long and was killed after 100ms: waiting for the lock",
+	for _, tt := range []struct {
+		command, want string
+		timeout       time.Duration
+		late          bool
+	}{
+		{"echo waiting for the lock; sleep 60", "no answer within 500ms: waiting for the lock", time.Minute, true},
+		{"echo waiting for the lock; sleep 60", "it took too long and was killed after 100ms: waiting for the lock", 100 * time.Millisecond, false},
+		{"trap '' TERM; echo waiting for the lock; sleep 60; sleep 60", "no answer within 500ms: it took too long and was killed after 100ms: waiting for the lock", 100 * time.Millisecond, true},
 	} {
-		p, err := script.New("shop", script.Config{Command: []string{"sh", "-c", "echo waiting for the lock; sleep 60"}, Timeout: timeout})
+		p, err := script.New("shop", script.Config{Command: []string{"sh", "-c", tt.command}, Timeout: tt.timeout})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := probes.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := probes.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		var late *probes.TimeoutError
 		err = p.Check(ctx)
-		if is := errors.As(err, &late) && errors.Is(err, context.DeadlineExceeded); !is && timeout == time.Minute || !strings.HasSuffix(err.Error(), want) {
-			t.Errorf("%v, want %s", err, want)
+		is := errors.As(err, &late) && errors.Is(err, context.DeadlineExceeded)
+		if tt.late && (!is || err.Error() != tt.want) || !strings.HasSuffix(err.Error(), tt.want) { // a busy machine may be late where none should
+			t.Errorf("%v, want %s", err, tt.want)
 		}
+	}
+}
+
+// TestChecksThatHang have no probe wait.
+func TestChecksThatHang(t *testing.T) {
+	hangs, err := checked.New(checked.Config{Command: []string{"sleep", "600"}, Timeout: 10 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	for i := range checked.MaxAtOnce + 1 {
+		all.Go(func() { hangs.Run(ctx, checked.Subject{Key: fmt.Sprint(i)}) })
+	}
+	for begun := time.Now(); ; {
+		short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		o := hangs.Run(short, checked.Subject{Key: "one more"})
+		stop()
+		if strings.HasPrefix(o.Err.Error(), "64 other scripts run") {
+			break
+		}
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal(o.Err)
+		}
+	}
+	p, err := script.New("shop", script.Config{Command: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited, stop := probes.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	if err := p.Check(limited); err != nil {
+		t.Error(err)
 	}
 }
 
