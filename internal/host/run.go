@@ -180,9 +180,9 @@ func (f *fromFile) run(c *cobra.Command, args []string) error {
 		return again.Watches, nil
 	}
 	cfg.Reloaded = func() {
-		before := f.made
-		f.made = f.next
-		ending.Go(func() { before.End(f.made) })
+		before, kept := f.made, f.next
+		f.made = kept
+		ending.Go(func() { before.End(kept) })
 	}
 	ctx, stop := context.WithCancel(c.Context())
 	done := make(chan struct{})
