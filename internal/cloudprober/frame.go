@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,11 +66,11 @@ func ReadRequest(r *bufio.Reader) (Request, error) {
 	var req Request
 	var limit int32
 	err := readMessage(r, fields{
-		1: {varint: &req.ID, required: true},
-		2: {varint: &limit, required: true},
-		3: {message: func(message []byte) error {
+		{number: 1, varint: &req.ID, required: true},
+		{number: 2, varint: &limit, required: true},
+		{number: 3, message: func(message []byte) error {
 			var o Option
-			err := parse(message, fields{1: {text: &o.Name, required: true}, 2: {text: &o.Value, required: true}})
+			err := parse(message, fields{{number: 1, text: &o.Name, required: true}, {number: 2, text: &o.Value, required: true}})
 			req.Options = append(req.Options, o)
 			return err
 		}},
@@ -85,9 +86,9 @@ func ReadRequest(r *bufio.Reader) (Request, error) {
 func ReadReply(r *bufio.Reader) (Reply, error) {
 	var rep Reply
 	err := readMessage(r, fields{
-		1: {varint: &rep.ID, required: true},
-		2: {text: &rep.Error},
-		3: {text: &rep.Payload},
+		{number: 1, varint: &rep.ID, required: true},
+		{number: 2, text: &rep.Error},
+		{number: 3, text: &rep.Payload},
 	})
 	if err != nil {
 		return Reply{}, err
@@ -149,11 +150,13 @@ func frame(message []byte) []byte {
 	return append(b, message...)
 }
 
-// fields are those of a message that are known, by number. What is not known is skipped.
-type fields map[protowire.Number]field
+// fields are those of a message that are known. What is not known is skipped.
+type fields []field
 
 type field struct {
+	number   protowire.Number
 	required bool
+	seen     bool
 	varint   *int32             // one of these three says
 	text     *string            // of which kind it is,
 	message  func([]byte) error // and where it goes
@@ -170,32 +173,35 @@ func readMessage(r *bufio.Reader, known fields) error {
 // parse takes a message apart. Of a field that is there twice the last one counts. A field
 // that is known and of another kind is of no such message: a request is no reply.
 func parse(message []byte, known fields) error {
-	seen := make(map[protowire.Number]bool)
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrFrame, protowire.ParseError(n))
 		}
 		message = message[n:]
-		f, is := known[number]
+		var f field
+		at := slices.IndexFunc(known, func(f field) bool { return f.number == number })
+		if at >= 0 {
+			f = known[at]
+		}
 		switch {
 		case f.varint != nil && kind == protowire.VarintType:
 			var value uint64
 			if value, n = protowire.ConsumeVarint(message); n >= 0 {
-				*f.varint, seen[number] = int32(value), true
+				*f.varint, known[at].seen = int32(value), true
 			}
 		case (f.text != nil || f.message != nil) && kind == protowire.BytesType:
 			var value []byte
 			if value, n = protowire.ConsumeBytes(message); n < 0 {
 				break
 			}
-			seen[number] = true
+			known[at].seen = true
 			if f.text != nil {
 				*f.text = string(value)
 			} else if err := f.message(value); err != nil {
 				return err
 			}
-		case is:
+		case at >= 0:
 			return fmt.Errorf("%w: field %d is of another kind", ErrFrame, number)
 		default:
 			n = protowire.ConsumeFieldValue(number, kind, message)
@@ -205,9 +211,9 @@ func parse(message []byte, known fields) error {
 		}
 		message = message[n:]
 	}
-	for number, f := range known {
-		if f.required && !seen[number] {
-			return fmt.Errorf("%w: field %d, which is required, is missing", ErrFrame, number)
+	for _, f := range known {
+		if f.required && !f.seen {
+			return fmt.Errorf("%w: field %d, which is required, is missing", ErrFrame, f.number)
 		}
 	}
 	return nil

@@ -30,13 +30,12 @@ func (s *Script) judge(about Subject, output command.Output, err error) Outcome 
 		return Outcome{Unknown, err, nil}
 	}
 	status, exit := byExit(err), exitStatus(err)
-	text := strings.Join(slices.Collect(output.Stdout.Lines()), "\n")
 	o := Outcome{Status: status, Err: because(err, lastLine(output.Stderr), lastLine(output.Stdout))}
 	switch s.cfg.Protocol {
 	case Cloudprober:
-		o.Metrics = s.metrics(text)
+		o.Metrics = s.metrics(output.Stdout)
 	case Nagios:
-		said, metrics, bad := nagios.Parse(text)
+		said, metrics, bad := nagios.Parse(strings.Join(slices.Collect(output.Stdout.Lines()), "\n"))
 		if exit == 1 {
 			o.Status = s.warning
 		}

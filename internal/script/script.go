@@ -145,7 +145,7 @@ func (s *Script) ask(ctx context.Context, about Subject) Outcome {
 		return Outcome{Unknown, err, nil}
 	}
 	payload := command.Cut(reply.Payload, MaxOutput)
-	o := Outcome{Healthy, nil, s.metrics(strings.Join(slices.Collect(payload.Lines()), "\n"))}
+	o := Outcome{Healthy, nil, s.metrics(payload)}
 	if reply.Error != "" {
 		o.Status, o.Err = Unhealthy, fmt.Errorf("the server says: %s", foreign.Line(reply.Error, mostReason))
 	}
@@ -162,9 +162,13 @@ func (s *Script) log(line string) {
 	}
 }
 
-// metrics reads the metrics of an output.
-func (s *Script) metrics(output string) map[string]float64 {
-	found := cloudprober.Metrics(output, MaxSeries)
+// metrics reads the metrics of an output, those in whole lines.
+func (s *Script) metrics(output command.Text) map[string]float64 {
+	parts, lost := output.Parts()
+	if lost > 0 {
+		parts[0] = strings.Join(slices.Collect(output.Lines()), "\n")
+	}
+	found := cloudprober.Metrics(parts[0], MaxSeries)
 	var first error
 	if len(found.Errs) > 0 {
 		first = found.Errs[0]
