@@ -117,8 +117,15 @@ func Close(p Probe) {
 }
 
 // ErrSkipped is wrapped by the error of a probe that is not made where we are: it says
-// neither that the other side can be used nor that it cannot.
+// neither that the other side can be used nor that it cannot. Skip makes such an error.
 var ErrSkipped = errors.New("it is skipped")
+
+// Skip returns an error that says what why does, and is an ErrSkipped.
+func Skip(why error) error { return skip{why} }
+
+type skip struct{ error }
+
+func (s skip) Unwrap() []error { return []error{ErrSkipped, s.error} }
 
 // A TimeoutError is the error of a probe whose time is over. It is a
 // context.DeadlineExceeded.

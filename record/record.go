@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -88,7 +89,7 @@ type Record struct {
 	Supervisord string `json:"supervisord,omitempty"` // its identifier
 	Listener    string `json:"listener,omitempty"`    // the name it was given
 
-	Group   string `json:"group,omitempty"`   // of a group's record
+	Group   string `json:"group,omitempty"`   // Stamp takes it from the process
 	Process string `json:"process,omitempty"` // the namespec: "web:web_8001"
 	PID     int    `json:"pid,omitempty"`
 	Check   string `json:"check,omitempty"`
@@ -125,10 +126,13 @@ type Record struct {
 // About is what the record is about: a process, a probe or a group; "" for a listener's.
 func (r *Record) About() string { return cmp.Or(r.Process, r.Probe, r.Group) }
 
-// Stamp gives a record its id and version, and the time where it has none; metrics that are
-// no numbers go.
+// Stamp gives a record its id and version, and the time and the group of its process where it
+// has none; metrics that are no numbers go.
 func (r *Record) Stamp() {
 	r.ID, r.Version = newID(), Version
+	if r.Group == "" {
+		r.Group, _, _ = strings.Cut(r.Process, ":")
+	}
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}

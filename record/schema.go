@@ -33,7 +33,7 @@ var properties = map[string]property{
 	"host":        text("The name of the machine."),
 	"supervisord": text("The identifier of supervisord."),
 	"listener":    text("The name of the listener, where it has one."),
-	"group":       text("The group of processes."),
+	"group":       text("The group of processes, or that of the process."),
 	"process":     text("The process, as GROUP:NAME, or NAME where both are equal."),
 	"pid":         whole("The id of the run that it is about."),
 	"check":       text("The check, as it is called in the configuration."),
@@ -74,9 +74,9 @@ type about struct {
 var everywhere = about{required: []string{"id", "version", "kind", "time"}, optional: []string{"host", "supervisord", "listener"}}
 
 var kinds = map[Kind]about{
-	CheckResult: {"One run of one check of one process.", []string{"process", "check", "status"}, []string{"pid", "pending", "reason", "seconds", "metrics"}, nil},
-	Transition:  {"A process has another status for a check than before, or is further on its way to that; or a dependency has another.", []string{"status", "before"}, []string{"process", "check", "probe", "pid", "count", "reason", "seconds", "metrics", "pending"}, [][]string{{"process", "check"}, {"probe"}}},
-	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}, nil},
+	CheckResult: {"One run of one check of one process.", []string{"process", "check", "status"}, []string{"group", "pid", "pending", "reason", "seconds", "metrics"}, nil},
+	Transition:  {"A process has another status for a check than before, or is further on its way to that; or a dependency has another.", []string{"status", "before"}, []string{"group", "process", "check", "probe", "pid", "count", "reason", "seconds", "metrics", "pending"}, [][]string{{"process", "check"}, {"probe"}}},
+	Restart:     {"A step of what is done about a process.", []string{"process", "action"}, []string{"group", "pid", "new_pid", "check", "reason", "seconds", "wanted", "why", "until", "evidence"}, nil},
 	Group:       {"Something that is so of a group of processes.", []string{"group", "action"}, []string{"process", "check", "why"}, nil},
 	ProbeResult: {"One look at a dependency.", []string{"probe", "status"}, []string{"reason", "seconds", "url", "status_code", "regex", "matches_regex", "metrics"}, nil},
 	Listener:    {"Something about who records.", []string{"action"}, []string{"why", "sink", "dropped"}, nil},

@@ -263,6 +263,7 @@ func TestQueueIsFull(t *testing.T) {
 			q.does(away)
 			const count = 200
 			q.put(restart("first"))
+			synctest.Wait() // that is in hand, and no result
 			for i := range count {
 				q.put(result(fmt.Sprint(i)))
 			}

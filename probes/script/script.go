@@ -63,7 +63,7 @@ func (p *Script) Measure(ctx context.Context) (map[string]float64, error) {
 		Probe: true,
 	})
 	if found.Status == script.Skipped {
-		found.Err = fmt.Errorf("%w: %w", probes.ErrSkipped, found.Err)
+		found.Err = probes.Skip(found.Err)
 	}
 	return found.Metrics, because(ctx, found.Err)
 }

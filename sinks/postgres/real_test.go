@@ -194,9 +194,9 @@ func everyKind(d *database) {
 	}
 	got := d.texts("SELECT concat_ws('|', host, supervisord, listener, grp, process, pid, check_name, status, action, seconds, probe, url, status_code) FROM records ORDER BY time, id")
 	if diff := cmp.Diff([]string{
-		"host|supervisor|checks|web:a|9223372036854775807|http|unknown|1e-09",
-		"host|supervisor|checks|web:a|1|http|unhealthy|0",
-		"host|supervisor|checks|web:a|held|0",
+		"host|supervisor|checks|web|web:a|9223372036854775807|http|unknown|1e-09",
+		"host|supervisor|checks|web|web:a|1|http|unhealthy|0",
+		"host|supervisor|checks|web|web:a|held|0",
 		"host|supervisor|checks|web|panicked|0",
 		"host|supervisor|checks|unhealthy|0.25|site|https://example.com:8443/path|503",
 		"host|supervisor|checks|dropped|0",
