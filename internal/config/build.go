@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,34 +156,62 @@ func identity(settings any) string {
 // Missing says which programs of checks, and of probes, are not there now: nothing is known
 // of what they are about until they are.
 func (f *File) Missing() (texts []string) {
-	var look func(path string, k *Kind)
-	look = func(path string, k *Kind) {
-		if k.Script != nil {
-			if err := k.Script.Program.config(0).Find(); err != nil {
-				texts = append(texts, fmt.Sprintf("%s.script.command: %v", path, err))
-			}
-		}
-		for key, parts := range map[string][]Kind{"all": k.All, "any": k.Any} {
-			for i := range parts {
-				look(fmt.Sprintf("%s.%s[%d]", path, key, i), &parts[i])
-			}
-		}
-	}
-	for i := range f.Watch {
-		for j := range f.Watch[i].Checks {
-			if r := &f.Watch[i].Checks[j]; r.enabled() {
-				look(fmt.Sprintf("watch[%d].checks[%d]", i, j), &r.Kind)
-			}
-		}
-	}
-	for i := range f.Probes {
-		if p := &f.Probes[i]; p.Script != nil && (p.Enabled == nil || *p.Enabled) {
-			if err := p.Script.config(0).Find(); err != nil {
-				texts = append(texts, fmt.Sprintf("probes[%d].script.command: %v", i, err))
-			}
+	for path, p := range f.programs() {
+		if err := p.config(0).Find(); err != nil {
+			texts = append(texts, fmt.Sprintf("%s.command: %v", path, err))
 		}
 	}
 	return texts
+}
+
+// Elsewhere says which programs are not run here.
+func (f *File) Elsewhere() (texts []string) {
+	here := "which nobody says this is: write environment into the file, or set SUPERVISOR_CHECKS_ENVIRONMENT"
+	if f.Environment != "" {
+		here = "and this is " + f.Environment
+	}
+	for path, p := range f.programs() {
+		if len(p.OnlyIn) > 0 && !slices.Contains(p.OnlyIn, f.Environment) {
+			texts = append(texts, fmt.Sprintf("%s is skipped: it is run only in %s, %s", path, strings.Join(p.OnlyIn, ", "), here))
+		}
+	}
+	return texts
+}
+
+// programs are those of checks and probes that are not left out, by where they are in the
+// file.
+func (f *File) programs() iter.Seq2[string, *Program] {
+	return func(yield func(string, *Program) bool) {
+		var look func(path string, k *Kind) bool
+		look = func(path string, k *Kind) bool {
+			if k.Script != nil && !yield(path+".script", &k.Script.Program) {
+				return false
+			}
+			for i := range k.All {
+				if !look(fmt.Sprintf("%s.all[%d]", path, i), &k.All[i]) {
+					return false
+				}
+			}
+			for i := range k.Any {
+				if !look(fmt.Sprintf("%s.any[%d]", path, i), &k.Any[i]) {
+					return false
+				}
+			}
+			return true
+		}
+		for i := range f.Watch {
+			for j := range f.Watch[i].Checks {
+				if r := &f.Watch[i].Checks[j]; r.enabled() && !look(fmt.Sprintf("watch[%d].checks[%d]", i, j), &r.Kind) {
+					return
+				}
+			}
+		}
+		for i := range f.Probes {
+			if p := &f.Probes[i]; p.Script != nil && (p.Enabled == nil || *p.Enabled) && !yield(fmt.Sprintf("probes[%d].script", i), &p.Script.Program) {
+				return
+			}
+		}
+	}
 }
 
 // Lasting names the settings of a file that are others than in the one before, and that

@@ -173,6 +173,23 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestElsewhere(t *testing.T) {
+	const text = "watch: {processes: a, checks: {any: [{tcp: {port: 80}}, {script: {command: sh, only_in: [develop, staging]}}]}}\n"
+	for environment, want := range map[string]string{
+		"":           "watch[0].checks[0].any[1].script is skipped: it is run only in develop, staging, which nobody says this is: write environment into the file, or set SUPERVISOR_CHECKS_ENVIRONMENT",
+		"staging":    "",
+		"production": "watch[0].checks[0].any[1].script is skipped: it is run only in develop, staging, and this is production",
+	} {
+		file, err := Read("f", []byte(text), func(string) (string, bool) { return environment, environment != "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(file.Elsewhere(), "\n"); got != want {
+			t.Errorf("in %q: %s\nwant %s", environment, got, want)
+		}
+	}
+}
+
 func TestMissingScripts(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/there", nil, 0o700); err != nil {

@@ -276,6 +276,9 @@ func (f *fromFile) validate(c *cobra.Command) error {
 	for _, text := range missing {
 		fmt.Fprintf(c.OutOrStdout(), "%s: %s: it is unknown until that can be run\n", f.config, text)
 	}
+	for _, text := range file.Elsewhere() {
+		fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", f.config, text)
+	}
 	ctx, cancel := context.WithTimeout(c.Context(), validateTime)
 	defer cancel()
 	out := c.OutOrStdout()
