@@ -186,8 +186,9 @@ func (q *Queue) forget() {
 			break
 		}
 	}
-	copy(q.memory[at:], q.memory[at+1:])
-	q.memory = q.memory[:len(q.memory)-1]
+	copy(q.memory[1:at+1], q.memory[:at])
+	q.memory[0] = record.Record{}
+	q.memory = q.memory[1:]
 	q.drop(1, "there is no room in memory")
 }
 
@@ -371,7 +372,8 @@ func (q *Queue) next() (batch []record.Record, taken *spool.Entry) {
 			return nil, nil
 		}
 		q.flying = slices.Clone(q.memory[:n])
-		if q.memory = append(q.memory[:0], q.memory[n:]...); len(q.memory) == 0 {
+		clear(q.memory[:n]) // whoever hands over a record meanwhile waits no longer than for this
+		if q.memory = q.memory[n:]; len(q.memory) == 0 {
 			q.memory = nil // it may have been long
 		}
 		return q.flying, nil

@@ -68,8 +68,9 @@ func listenWide(t *testing.T, port, url string) *program {
 const widePort = "BENCH_PORT"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(beProber) != "" {
-		os.Exit(serveProbes())
+	if os.Getenv(beServer) != "" {
+		serveProbes()
+		return
 	}
 	port := os.Getenv(widePort)
 	if port == "" {

@@ -2,58 +2,74 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
-	"github.com/supervisor-checks/supervisor-checks/prober"
+	"github.com/supervisor-checks/supervisor-checks/internal/cloudprober"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 )
 
-// beProber has this program be a prober of cloudprober in SERVER mode.
-const beProber = "BENCH_PROBER"
+// beServer has this program be a trivial external probe of cloudprober in SERVER mode.
+const beServer = "BENCH_SERVER"
 
-func serveProbes() int {
-	p := prober.Prober{Metric: "took_msec", Probe: func(context.Context) error { return nil }}
-	return prober.Run(p, []string{"--server"}, os.Stdin, os.Stdout, os.Stderr)
+func serveProbes() {
+	answer := func(context.Context, cloudprober.Request) (string, error) { return "took 1\n", nil }
+	if err := cloudprober.Serve(context.Background(), os.Stdin, os.Stdout, os.Stderr, answer); err != nil {
+		panic(err)
+	}
 }
 
-// scripts measures what a script costs, against its start and end without us; and a look by
-// one that stays, against that by one which is started.
+// scripts measures what a script costs, against its start and end without us; and a round of
+// looks by one that stays, all at once as a listener has them, against a round of such starts.
 func scripts(f *figures, _ string) {
-	const looks = 20
+	const looks, processes = 20, 64
 	path := filepath.Join(f.t.TempDir(), "script")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\necho took 1\n"), 0o755); err != nil {
 		f.t.Fatal(err)
 	}
-	check := func(cfg checks.ScriptConfig) func() time.Duration {
+	look := func(cfg checks.ScriptConfig) func(process int) {
 		c := must(checks.NewScript(cfg))
 		f.t.Cleanup(func() { c.Close() })
+		return func(process int) {
+			if r := c.Run(f.t.Context(), supervisor.Process{Group: "web", Name: fmt.Sprint("web_", process)}); r.Status != checks.Healthy {
+				f.t.Error(r.Err)
+			}
+		}
+	}
+	inTurn := func(look func(int)) func() time.Duration {
 		return func() time.Duration {
 			begun := time.Now()
-			for range looks {
-				if r := c.Run(f.t.Context(), supervisor.Process{Group: "web", Name: "web_1"}); r.Status != checks.Healthy {
-					f.t.Fatal(r.Err)
-				}
+			for i := range looks {
+				look(i)
 			}
 			return time.Since(begun) / looks
 		}
 	}
-	started := check(checks.ScriptConfig{Command: []string{path}, Protocol: "cloudprober"})
-	bare := func() time.Duration {
-		begun := time.Now()
-		for range looks {
-			if err := exec.Command(path).Run(); err != nil {
-				f.t.Fatal(err)
+	round := func(look func(int)) func() time.Duration {
+		return func() time.Duration {
+			begun := time.Now()
+			var all sync.WaitGroup
+			for i := range processes {
+				all.Go(func() { look(i) })
 			}
+			all.Wait()
+			return time.Since(begun)
 		}
-		return time.Since(begun) / looks
 	}
-	ours, theirs := alternate(repetitions, started, bare)
+	started := look(checks.ScriptConfig{Command: []string{path}, Protocol: "cloudprober"})
+	bare := func(int) {
+		if err := exec.Command(path).Run(); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	ours, theirs := alternate(repetitions, inTurn(started), inTurn(bare))
 	f.compared("a look by a trivial script, against fork and exec alone", ours, theirs, 1.3)
-	server := check(checks.ScriptConfig{Command: []string{must(os.Executable())}, Env: []string{beProber + "=1"}, Protocol: "cloudprober-server"})
-	ours, theirs = alternate(repetitions, server, started)
-	f.compared("a look by one in SERVER mode, against one that is started", ours, theirs, 1.0/20)
+	asked := look(checks.ScriptConfig{Command: []string{must(os.Executable())}, Env: []string{beServer + "=1"}, Protocol: "cloudprober-server"})
+	ours, theirs = alternate(repetitions, round(asked), round(started))
+	f.compared(fmt.Sprintf("%d looks at once by one in SERVER mode, against as many that are started", processes), ours, theirs, 1.0/20)
 }

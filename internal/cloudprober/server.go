@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
@@ -91,24 +92,22 @@ func (s *server) read(ctx context.Context, in io.Reader) error {
 // answer has a request handled, and replies if that ends in time. It returns when that
 // has ended in any case, so that no more than there are slots for go on.
 func (s *server) answer(ctx context.Context, req Request) {
-	handled := make(chan Reply, 1)
-	go func() {
-		rep := Reply{ID: req.ID, Error: "it ended without a result"} // as by runtime.Goexit
-		defer func() {
-			handled <- rep
-			close(handled)
-		}()
-		rep = s.reply(ctx, req)
+	var settled atomic.Bool
+	stop := context.AfterFunc(ctx, func() {
+		if settled.CompareAndSwap(false, true) {
+			s.late(ctx, req)
+			s.open.Done()
+		}
+	})
+	defer stop()
+	rep := Reply{ID: req.ID, Error: "it ended without a result"} // as by runtime.Goexit
+	defer func() {
+		if settled.CompareAndSwap(false, true) {
+			s.write(ctx, req, rep)
+			s.open.Done()
+		}
 	}()
-	select {
-	case rep := <-handled:
-		s.write(ctx, req, rep)
-	case <-ctx.Done():
-		s.late(ctx, req)
-	}
-	s.open.Done()
-	for range handled {
-	}
+	rep = s.reply(ctx, req)
 }
 
 func (s *server) reply(ctx context.Context, req Request) (rep Reply) {
@@ -149,7 +148,7 @@ func (s *server) write(ctx context.Context, req Request, rep Reply) {
 }
 
 // secret are names of options whose values are not logged.
-var secret = regexp.MustCompile(`(?i)pass|secret|token|key|auth|cred`)
+var secret = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)pass|secret|token|key|auth|cred`) })
 
 // late logs that there is no reply to a request, unless that is our own end.
 func (s *server) late(ctx context.Context, req Request) {
@@ -158,7 +157,7 @@ func (s *server) late(ctx context.Context, req Request) {
 	}
 	var options string
 	for _, o := range req.Options {
-		if secret.MatchString(o.Name) {
+		if secret().MatchString(o.Name) {
 			o.Value = "…"
 		}
 		options += o.Name + ": " + o.Value + ","

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/supervisor-checks/supervisor-checks/internal/foreign"
 )
@@ -41,7 +42,9 @@ var units = map[string]unit{
 
 // figure is a value: its digits, exponent and unit. What follows them, as in
 // value;warn;crit;min;max, is not read.
-var figure = regexp.MustCompile(`^([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([-+]?[0-9]+))?([A-Za-zµ%]*)(?:;.*)?$`)
+var figure = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([-+]?[0-9]+))?([A-Za-zµ%]*)(?:;.*)?$`)
+})
 
 // Parse takes the output of a plugin apart. The text is what the first line that has
 // something in it has before a bar, and the metrics are from the performance data
@@ -111,7 +114,7 @@ func quoted(data string) (label, rest string, ok bool) {
 
 // metric returns the metric for an item.
 func metric(label, value string) (name string, number float64, ok bool) {
-	parts := figure.FindStringSubmatch(value)
+	parts := figure().FindStringSubmatch(value)
 	if parts == nil {
 		return "", 0, false
 	}

@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ func FuzzReply(f *testing.F) {
 		f.Add(line, true)
 		f.Add(line, false)
 	}
+	name100 := regexp.MustCompile(`^[A-Za-z_:][A-Za-z0-9_:.-]{0,99}$`)
 	failure := errors.New("it exited with status 1")
 	f.Fuzz(func(t *testing.T, line string, fails bool) {
 		by, exit := Outcome{Healthy, nil, nil}, 0
@@ -26,7 +28,7 @@ func FuzzReply(f *testing.F) {
 			t.Errorf("this is no line: %q", o.Err)
 		}
 		for name := range o.Metrics {
-			if !plainName.MatchString(name) {
+			if !name100.MatchString(name) {
 				t.Errorf("a metric is called %q", name)
 			}
 		}

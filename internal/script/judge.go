@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -102,8 +101,16 @@ func lastLine(text command.Text) string {
 	return foreign.Line(strings.ToValidUTF8(line, "\uFFFD"), mostReason)
 }
 
-// plainName is the name of a metric in a reply in JSON.
-var plainName = regexp.MustCompile(`^[A-Za-z_:][A-Za-z0-9_:.-]{0,99}$`)
+// isName reports whether a text can be the name of a metric in a reply in JSON.
+func isName(text string) bool {
+	for i, c := range []byte(text) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '-')) {
+			return false
+		}
+	}
+	return text != "" && len(text) <= 100
+}
 
 // reply is what a line of JSON says, by is what is known without it: the end of a program
 // counts at least for what it means by itself, whatever was said before.
@@ -168,7 +175,7 @@ func (s *Script) jsonMetrics(given map[string]any) map[string]float64 {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		n, is := given[name].(float64)
 		switch {
-		case !is || !plainName.MatchString(name) || math.IsInf(n, 0):
+		case !is || !isName(name) || math.IsInf(n, 0):
 			if bad++; bad == 1 {
 				first = fmt.Errorf("%q is not a number, or that is no name", foreign.Line(name, 60))
 			}
