@@ -89,7 +89,7 @@ type Queue struct {
 	mu      sync.Mutex
 	flying  []record.Record // that are being written, but for those from disk
 	landing *spool.Entry    // the last of them, if they were put on disk meanwhile
-	memory  []record.Record
+	memory  backlog
 	closed  bool
 	stats   Stats
 	untold  int // dropped, and not recorded yet
@@ -120,7 +120,7 @@ func NewQueue(cfg QueueConfig) (*Queue, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	q := &Queue{cfg: cfg, news: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{})}
+	q := &Queue{cfg: cfg, memory: backlog{batch: cfg.Batch}, news: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Folder != "" {
 		var err error
 		if q.spool, err = spool.Open(filepath.Join(cfg.Folder, "spool"), spool.Config{MaxBytes: cfg.SpoolBytes}); err != nil {
@@ -166,29 +166,20 @@ func (q *Queue) wake() {
 // take has a record wait. The lock is held.
 func (q *Queue) take(r record.Record) {
 	result := r.Kind == record.CheckResult || r.Kind == record.ProbeResult
-	q.memory = append(q.memory, r)
+	q.memory.add(r)
 	switch {
 	case q.spool == nil:
-		if len(q.memory) > q.cfg.Length {
+		if q.memory.len > q.cfg.Length {
 			q.forget()
 		}
-	case !result, len(q.memory) > q.cfg.Length:
+	case !result, q.memory.len > q.cfg.Length:
 		q.toDisk()
 	}
 }
 
 // forget drops the oldest result in memory, or what else is the oldest. The lock is held.
 func (q *Queue) forget() {
-	at := 0
-	for i, r := range q.memory {
-		if r.Kind == record.CheckResult || r.Kind == record.ProbeResult {
-			at = i
-			break
-		}
-	}
-	copy(q.memory[1:at+1], q.memory[:at])
-	q.memory[0] = record.Record{}
-	q.memory = q.memory[1:]
+	q.memory.drop(func(r *record.Record) bool { return r.Kind == record.CheckResult || r.Kind == record.ProbeResult })
 	q.drop(1, "there is no room in memory")
 }
 
@@ -198,9 +189,9 @@ func (q *Queue) toDisk() {
 	if q.landing == nil {
 		flying = q.flying
 	}
-	entries := make([]spool.Entry, 0, len(flying)+len(q.memory))
+	entries := make([]spool.Entry, 0, len(flying)+q.memory.len)
 	last := -1 // of flying
-	for i, r := range slices.Concat(flying, q.memory) {
+	for i, r := range slices.AppendSeq(slices.Clone(flying), q.memory.all()) {
 		if i == len(flying) {
 			last = len(entries) - 1
 		}
@@ -219,7 +210,7 @@ func (q *Queue) toDisk() {
 		if tell, _ := q.diskful.Happens(time.Now(), err.Error()); tell {
 			q.cfg.Log.Error(fmt.Sprintf("sink %s: records cannot wait on disk: %v", q.cfg.Name, err))
 		}
-		for len(q.memory) > q.cfg.Length {
+		for q.memory.len > q.cfg.Length {
 			q.forget()
 		}
 		return
@@ -231,7 +222,8 @@ func (q *Queue) toDisk() {
 		q.landing = &entries[last]
 	}
 	q.stats.Spooled += uint64(len(entries))
-	q.memory, q.dirty = q.memory[:0], true
+	q.memory.clear()
+	q.dirty = true
 }
 
 // drop counts what is dropped. The lock is held.
@@ -344,7 +336,7 @@ func (q *Queue) run(ctx context.Context) {
 // linger waits for more of a batch.
 func (q *Queue) linger() {
 	q.mu.Lock()
-	enough := len(q.memory) >= q.cfg.Batch
+	enough := q.memory.len >= q.cfg.Batch
 	q.mu.Unlock()
 	if enough {
 		return
@@ -367,15 +359,7 @@ func (q *Queue) next() (batch []record.Record, taken *spool.Entry) {
 		return q.flying, nil
 	}
 	if q.spool == nil || q.spool.Empty() {
-		n := min(len(q.memory), q.cfg.Batch)
-		if n == 0 {
-			return nil, nil
-		}
-		q.flying = slices.Clone(q.memory[:n])
-		clear(q.memory[:n]) // whoever hands over a record meanwhile waits no longer than for this
-		if q.memory = q.memory[n:]; len(q.memory) == 0 {
-			q.memory = nil // it may have been long
-		}
+		q.flying = q.memory.take()
 		return q.flying, nil
 	}
 	entries, err := q.spool.Next(q.cfg.Batch)
@@ -463,7 +447,7 @@ func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
-	s.Waiting = len(q.memory)
+	s.Waiting = q.memory.len
 	if q.landing == nil {
 		s.Waiting += len(q.flying)
 	}
@@ -495,12 +479,12 @@ func (q *Queue) Close() error {
 	defer q.mu.Unlock()
 	var err error
 	if q.spool != nil {
-		if len(q.flying)+len(q.memory) > 0 {
+		if len(q.flying)+q.memory.len > 0 {
 			q.toDisk()
 		}
 		err = q.spool.Close()
 		q.spool = nil
-	} else if n := len(q.flying) + len(q.memory); n > 0 {
+	} else if n := len(q.flying) + q.memory.len; n > 0 {
 		q.cfg.Log.Error(fmt.Sprintf("sink %s: %d records are lost at the end", q.cfg.Name, n))
 	}
 	return errors.Join(err, q.cfg.To.Close())
