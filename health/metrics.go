@@ -174,6 +174,9 @@ func (m *Metrics) Collect(c chan<- prometheus.Metric) {
 func (m *Metrics) measured(results []Result, c chan<- prometheus.Metric) (left float64) {
 	told := 0
 	for _, r := range results {
+		if r.Status == Stale { // it was so, long ago
+			continue
+		}
 		prefix, labels, values := "supervisor_metric_", []string{"process", "check"}, []string{valid(r.Process), valid(r.Name)}
 		if r.Process == "" {
 			prefix, labels, values = "probe_metric_", []string{"probe"}, values[1:]

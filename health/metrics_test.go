@@ -19,9 +19,11 @@ func TestMetrics(t *testing.T) {
 	m := health.NewMetrics(health.MetricsConfig{Sources: []health.Source{processes{
 		{Name: "db", Status: health.Healthy, At: at, Took: 1500 * time.Millisecond, Metrics: map[string]float64{"rss_bytes": 1024}},
 		{Name: "http", Process: "web:a\xff", Status: health.Unhealthy, Err: errors.New("500"), At: at, Took: time.Millisecond},
-		{Name: "http", Process: "web:b", Status: health.Stale, Metrics: map[string]float64{"http.status_code": 503, "http_status_code": 503, `rows{table="a \"b\"",process="own"}`: 7, `bad{`: 1, "too_many": 1}},
+		{Name: "http", Process: "web:b", Status: health.Unhealthy, Metrics: map[string]float64{"http.status_code": 503, "http_status_code": 503, `rows{table="a \"b\"",process="own"}`: 7, `bad{`: 1, "table_rows": 2, "too_many": 1, "too_many_by_now": 1}},
+		{Name: "old", Process: "web:b", Status: health.Stale, Metrics: map[string]float64{"old": 1}},
+		{Name: "login", Status: health.Skipped},
 		{Name: "too many", Process: "web:c", Status: health.Healthy},
-	}}, MaxSeries: 3, Counters: []health.Counter{{Name: "supervisor_ticks_total", Help: "Ticks.", Value: func() uint64 { return 7 }},
+	}}, MaxSeries: 5, Counters: []health.Counter{{Name: "supervisor_ticks_total", Help: "Ticks.", Value: func() uint64 { return 7 }},
 		{Name: "supervisor_sink_waiting_records", Help: "Waiting.", Labels: map[string]string{"sink": "a"}, Gauge: true, Value: func() uint64 { return 8 }}}})
 	for _, action := range []string{record.Running, record.Running, record.GivenUp, record.Stopping} {
 		m.Write(t.Context(), record.Record{Kind: record.Restart, Process: "web:a", Action: action})
@@ -41,21 +43,29 @@ func TestMetrics(t *testing.T) {
 	const want = `probe_duration_seconds{probe="db"} 1.5
 probe_metric_rss_bytes{probe="db"} 1024
 probe_success{probe="db"} 1
-supervisor_actions_left_out_total 99
+supervisor_actions_left_out_total 97
 supervisor_actions_total{action="given_up",process="web:a"} 1
 supervisor_actions_total{action="running",process="p0"} 1
+supervisor_actions_total{action="running",process="p1"} 1
+supervisor_actions_total{action="running",process="p2"} 1
 supervisor_actions_total{action="running",process="web:a"} 2
 supervisor_check_duration_seconds{check="http",process="web:a` + "\uFFFD" + `"} 0.001
 supervisor_check_duration_seconds{check="http",process="web:b"} 0
+supervisor_check_duration_seconds{check="old",process="web:b"} 0
 supervisor_check_last_result_timestamp_seconds{check="db",process=""} 1.0000000005e+09
 supervisor_check_last_result_timestamp_seconds{check="http",process="web:a` + "\uFFFD" + `"} 1.0000000005e+09
 supervisor_check_status{check="db",process="",status="healthy"} 1
 supervisor_check_status{check="http",process="web:a` + "\uFFFD" + `",status="unhealthy"} 1
-supervisor_check_status{check="http",process="web:b",status="stale"} 1
+supervisor_check_status{check="http",process="web:b",status="unhealthy"} 1
+supervisor_check_status{check="login",process="",status="skipped"} 1
+supervisor_check_status{check="old",process="web:b",status="stale"} 1
 supervisor_check_success{check="http",process="web:a` + "\uFFFD" + `"} 0
 supervisor_check_success{check="http",process="web:b"} 0
+supervisor_check_success{check="old",process="web:b"} 0
 supervisor_metric_http_status_code{check="http",process="web:b"} 503
 supervisor_metric_rows{check="http",exported_process="own",process="web:b",table="a \"b\""} 7
+supervisor_metric_table_rows{check="http",process="web:b"} 2
+supervisor_metric_too_many{check="http",process="web:b"} 1
 supervisor_metrics_left_out 3
 supervisor_results_left_out 1
 supervisor_sink_waiting_records{sink="a"} 8

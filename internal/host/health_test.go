@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/supervisor-checks/supervisor-checks/health"
 	"github.com/supervisor-checks/supervisor-checks/internal/config"
+	"github.com/supervisor-checks/supervisor-checks/probes"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/sinks"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
@@ -84,5 +87,25 @@ func TestSinksWithoutFolder(t *testing.T) {
 	defer cfg.Sinks[0].(*sinks.Queue).Close()
 	if !strings.Contains(log.String(), "sink audit: ") || !strings.Contains(log.String(), "wait in memory only") {
 		t.Errorf("the log says %s", &log)
+	}
+}
+
+// TestSkippedIsNotDown holds no restart for a dependency that is not looked at here.
+func TestSkippedIsNotDown(t *testing.T) {
+	p := health.NewProber(health.ProberConfig{})
+	defer p.Close()
+	for _, probe := range []probes.Probe{
+		probes.Func("skipped", func(context.Context) error { return probes.Skip(errors.New("only in develop")) }),
+		probes.Sample("down", 0, false), probes.Sample("up", 0, true),
+	} {
+		if err := p.Add(probe); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &surroundings{prober: p}
+	for name, want := range map[string]bool{"skipped": false, "down": true, "up": false, "unheard of": true} {
+		if got := s.down(name); got != want {
+			t.Errorf("%s is down: %v", name, got)
+		}
 	}
 }
