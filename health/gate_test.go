@@ -34,7 +34,7 @@ func ask(h http.Handler, method string, header ...string) (int, string) {
 // running has a gate and its prober run until the end of the test.
 func running(t *testing.T, cfg health.GateConfig, all ...probes.Probe) *health.Gate {
 	t.Helper()
-	p := health.NewProber(health.ProberConfig{Now: cfg.Now})
+	p := prober(t, health.ProberConfig{Now: cfg.Now})
 	for _, one := range all {
 		add(t, p, one, health.Period(10*time.Second))
 	}
@@ -168,7 +168,7 @@ func TestGateOfSkipped(t *testing.T) {
 			if status, text := ask(g, "GET"); status != tt.want {
 				t.Errorf("%d probes: %d %q, want %d", len(tt.probes), status, text, tt.want)
 			}
-			p := health.NewProber(health.ProberConfig{})
+			p := prober(t, health.ProberConfig{})
 			for _, one := range tt.probes {
 				add(t, p, one)
 			}
@@ -332,7 +332,7 @@ func TestGateKeepsUp(t *testing.T) {
 		var mu sync.Mutex                 // of random, since and recovered
 		since := make([]time.Time, count) // when each began to fail; zero for those that do not
 		recovered := time.Now()
-		p := health.NewProber(health.ProberConfig{})
+		p := prober(t, health.ProberConfig{})
 		for i := range count {
 			add(t, p, probes.Func(fmt.Sprint("p", i), func(ctx context.Context) error {
 				mu.Lock()
@@ -407,7 +407,7 @@ func TestGateForgets(t *testing.T) {
 		old, broken := switched("old")
 		broken.Store(true)
 		ctx, stop := context.WithCancel(t.Context())
-		p := health.NewProber(health.ProberConfig{})
+		p := prober(t, health.ProberConfig{})
 		add(t, p, old, health.Period(time.Second))
 		g, err := health.NewGate(health.GateConfig{Name: "x", Folder: dir, Sources: []health.Source{p}})
 		if err != nil {

@@ -60,7 +60,7 @@ func TestHandler(t *testing.T) {
 		return server.URL
 	}
 	prober := func(samples ...probes.Probe) *health.Prober {
-		p := health.NewProber(health.ProberConfig{})
+		p := prober(t, health.ProberConfig{})
 		for _, s := range samples {
 			add(t, p, s)
 		}

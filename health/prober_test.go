@@ -30,6 +30,13 @@ func describe(results []health.Result) string {
 	return strings.Join(texts, "; ")
 }
 
+// prober returns a Prober whose looks end with the test.
+func prober(t *testing.T, cfg health.ProberConfig) *health.Prober {
+	p := health.NewProber(cfg)
+	t.Cleanup(p.Close)
+	return p
+}
+
 func add(t *testing.T, p *health.Prober, probe probes.Probe, options ...health.Option) {
 	t.Helper()
 	if err := p.Add(probe, options...); err != nil {
@@ -41,7 +48,7 @@ func add(t *testing.T, p *health.Prober, probe probes.Probe, options ...health.O
 // added.
 func TestCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := health.NewProber(health.ProberConfig{})
+		p := prober(t, health.ProberConfig{})
 		add(t, p, probes.Sample("slow", 2*time.Second, true))
 		add(t, p, probes.Sample("bad", time.Second, false))
 		add(t, p, probes.Func("panics", func(context.Context) error { panic("oh") }))
@@ -73,7 +80,7 @@ func TestCheck(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		results := 0
-		p := health.NewProber(health.ProberConfig{Results: func(health.Result) { results++ }})
+		p := prober(t, health.ProberConfig{Results: func(health.Result) { results++ }})
 		var ended atomic.Bool
 		add(t, p, probes.Func("slow to end", func(ctx context.Context) error {
 			<-ctx.Done()
@@ -103,7 +110,7 @@ func TestClose(t *testing.T) {
 func TestCheckIsSharedAndCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks atomic.Int32
-		p := health.NewProber(health.ProberConfig{})
+		p := prober(t, health.ProberConfig{})
 		add(t, p, probes.Func("a", func(context.Context) error {
 			looks.Add(1)
 			time.Sleep(time.Second)
@@ -153,7 +160,7 @@ func TestDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var looks atomic.Int32
-		p := health.NewProber(health.ProberConfig{Cache: -1})
+		p := prober(t, health.ProberConfig{Cache: -1})
 		add(t, p, probes.Func("deaf", func(context.Context) error {
 			if looks.Add(1) == 1 {
 				<-release
@@ -190,7 +197,7 @@ func TestBackground(t *testing.T) {
 		var looks atomic.Int32
 		var broken atomic.Bool
 		clock := time.Duration(0)
-		p := health.NewProber(health.ProberConfig{Now: func() time.Time { return time.Now().Add(clock) }})
+		p := prober(t, health.ProberConfig{Now: func() time.Time { return time.Now().Add(clock) }})
 		add(t, p, probes.Func("db", func(context.Context) error {
 			looks.Add(1)
 			if broken.Load() {
@@ -235,7 +242,7 @@ func TestBackground(t *testing.T) {
 }
 
 func TestAddRefuses(t *testing.T) {
-	p := health.NewProber(health.ProberConfig{})
+	p := prober(t, health.ProberConfig{})
 	add(t, p, probes.Sample("a", 0, true))
 	for _, tt := range []struct {
 		probe   probes.Probe
@@ -256,7 +263,7 @@ func TestAddRefuses(t *testing.T) {
 // TestLooksInARow begins the next look as soon as there is a result of the last: that is
 // not one that goes on.
 func TestLooksInARow(t *testing.T) {
-	p := health.NewProber(health.ProberConfig{Cache: -1})
+	p := prober(t, health.ProberConfig{Cache: -1})
 	add(t, p, probes.Sample("a", 0, true))
 	for range 20_000 {
 		if got := describe(p.Check(t.Context())); got != "a healthy" {
@@ -267,7 +274,7 @@ func TestLooksInARow(t *testing.T) {
 
 // TestGoexit has a probe end its goroutine.
 func TestGoexit(t *testing.T) {
-	p := health.NewProber(health.ProberConfig{})
+	p := prober(t, health.ProberConfig{})
 	add(t, p, probes.Func("a", func(context.Context) error {
 		runtime.Goexit()
 		return nil
@@ -278,7 +285,7 @@ func TestGoexit(t *testing.T) {
 }
 
 func TestOnly(t *testing.T) {
-	p := health.NewProber(health.ProberConfig{})
+	p := prober(t, health.ProberConfig{})
 	add(t, p, probes.Sample("public", 0, true))
 	add(t, p, probes.Sample("private", 0, false))
 	h := health.Handler(p.Only("public", "none"))
