@@ -108,9 +108,10 @@ fuzz: ## each fuzz target for a short time, or FUZZTIME=60s
 	@tools/fuzz $(FUZZTIME)
 
 # The tests build for this system; what Linux does not have, the files that go list ignores
-# there, is the same for all others, and vetted for one. To link all programs would take long: one of the small ones has all packages
-# of the others in it, and databases and brokers, which take most of the time, are in
-# supervisor_checks alone. WHOLE are the systems for which that is built, too.
+# there, is the same for all others, and vetted for one. To link all programs would take
+# long: one of the small ones has all packages of the others in it, and databases and
+# brokers, which take most of the time, are in supervisor_checks alone. WHOLE are the
+# systems for which that is built, too.
 WHOLE ?= darwin/arm64
 .PHONY: cross
 cross: ## build for every system we support, and vet what only others have
