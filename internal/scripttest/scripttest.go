@@ -51,6 +51,7 @@ func Run(t *testing.T, folder string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       scriptCommand(exits, "CODE PROGRAM [ARG...]", 2, -1),
+			"eventually":  scriptCommand(eventually, "REGEXP PROGRAM [ARG...]", 2, -1),
 			"jsonlines":   scriptCommand(jsonLines, "FILE", 1, 1),
 			"records":     scriptCommand(records, "FILE", 1, 1),
 			"table":       scriptCommand(table, "", 0, 0),
@@ -131,6 +132,22 @@ func requireStatus(err error, want string) error {
 		return fmt.Errorf("the exit status is %d, want %s", status, want)
 	}
 	return nil
+}
+
+// eventually runs a program until its output matches.
+func eventually(_ *world, ts *testscript.TestScript, args []string) error {
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if output := ts.ReadFile("stdout"); pattern.MatchString(output) {
+			return nil
+		} else if time.Since(begun) > patience {
+			return fmt.Errorf("its output does not match `%s`, and its error is %w:\n%s", args[0], err, output)
+		}
+	}
 }
 
 // jsonLines requires a file of JSON objects, one in a line.
