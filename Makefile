@@ -98,8 +98,8 @@ conformance: need-compiler ## compare our programs with those of the Python pack
 		PYTHON_SUPERVISOR_CHECKS="$$python" $(GO) test -race -parallel 8 -timeout $(TESTTIMEOUT) ./internal/conformance
 
 .PHONY: bench
-bench: need-supervisord ## measure what the README says of speed and size, in four minutes
-	FIGURES=1 $(GO) test -v -count 1 -timeout 10m -run TestFigures ./internal/bench
+bench: need-supervisord ## measure what the README says of speed and size, in eight minutes
+	FIGURES=1 $(GO) test -v -count 1 -timeout 20m -run TestFigures ./internal/bench
 
 # A number of runs: when it is a time, Go's fuzzing fails now and then as it ends.
 FUZZTIME ?= 300x

@@ -26,7 +26,7 @@ func TestPlaceIsFreedByTheNextListener(t *testing.T) {
 	programs[0].Fails = func(start int) bool { return start > 1 }
 	var cfg runner.Config
 	check := func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.Name == "p0" || p.PID == 1002 && time.Now().After(time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)) {
+		if p.Name == "p0" || p.PID == 5000002 && time.Now().After(time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)) {
 			return checks.Fail(errors.New("it is broken"))
 		}
 		return checks.Pass()
@@ -74,7 +74,7 @@ func TestOwnRestartsAreNotInherited(t *testing.T) {
 	var cfg runner.Config
 	var second atomic.Bool
 	check := func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.PID == 1001 || p.PID == 1002 && second.Load() {
+		if p.PID == 5000001 || p.PID == 5000002 && second.Load() {
 			return checks.Fail(errors.New("it is broken"))
 		}
 		return checks.Pass()

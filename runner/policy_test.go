@@ -101,7 +101,7 @@ func TestFailureThreshold(t *testing.T) {
 			`level=WARN msg="web:a unhealthy: test: it is broken (1 of 3)"`,
 			`level=WARN msg="web:a unhealthy: test: it is broken (2 of 3)"`,
 			`level=WARN msg="web:a unhealthy: test: it is broken (3 of 3)"`,
-			`level=WARN msg="web:a is restarted (pid 1001): test: it is broken"`,
+			`level=WARN msg="web:a is restarted (pid 5000001): test: it is broken"`,
 		} {
 			b.wantOnce(line)
 		}
@@ -163,7 +163,7 @@ func TestRestartLimit(t *testing.T) {
 				}
 				switch then {
 				case runner.ThenStop:
-					b.wantOnce(`level=ERROR msg="web:a GIVEN UP: the restart limit of 3/10m is reached: it is stopped for good (pid 1004): test: it is broken"`)
+					b.wantOnce(`level=ERROR msg="web:a GIVEN UP: the restart limit of 3/10m is reached: it is stopped for good (pid 5000004): test: it is broken"`)
 					b.wantOnce(`level=WARN msg="web:a has stopped after`)
 					b.ticks(time.Hour)
 					if got := b.Process("web:a").State; got != supervisor.Stopped || len(s.of("web:a")) != 3 {
@@ -171,7 +171,7 @@ func TestRestartLimit(t *testing.T) {
 					}
 					b.Operator(supervisortest.OperatorStart, "web:a")
 					b.ticks(10 * time.Second)
-					b.wantLog("restarted (pid 1005)")
+					b.wantLog("restarted (pid 5000005)")
 				case runner.ThenAlert:
 					b.wantOnce(`level=ERROR msg="web:a GIVEN UP: the restart limit of 3/10m is reached; it is left as it is until `)
 				case runner.ThenIgnore:
@@ -345,7 +345,7 @@ func many(n int) []supervisortest.Program {
 // of every other.
 func failRuns(n int) checkFunc {
 	return func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.PID <= 1000+n {
+		if p.PID <= 5000000+n {
 			return checks.Fail(errors.New("it is broken"))
 		}
 		if p.Uptime < 3*time.Second {
@@ -585,7 +585,7 @@ func TestActions(t *testing.T) {
 		inBubble(t, fail, web("a"), with(runner.Policy{Action: runner.Action{Kind: runner.ActionAlert}}), func(b *bench) {
 			b.ticks(time.Minute)
 			b.wantStarts("web:a", 1)
-			b.wantOnce(`level=ERROR msg="web:a ALERT (pid 1001): test: it is broken"`)
+			b.wantOnce(`level=ERROR msg="web:a ALERT (pid 5000001): test: it is broken"`)
 			b.ticks(time.Hour)
 			if got := strings.Count(b.log.String(), "ALERT"); got != 2 {
 				b.t.Errorf("alerted %d times in an hour, want 2", got)
@@ -599,7 +599,7 @@ func TestActions(t *testing.T) {
 			if got := b.Process("web:a").State; got != supervisor.Stopped {
 				b.t.Errorf("it is %v, want STOPPED", got)
 			}
-			b.wantOnce(`level=ERROR msg="web:a is stopped for good (pid 1001): test: it is broken"`)
+			b.wantOnce(`level=ERROR msg="web:a is stopped for good (pid 5000001): test: it is broken"`)
 		})
 	})
 	t.Run("signal", func(t *testing.T) {
@@ -610,7 +610,7 @@ func TestActions(t *testing.T) {
 			if got := calls(b, "supervisor.signalProcess"); got != 3 { // at each second failure
 				b.t.Errorf("%d signals, want 3", got)
 			}
-			b.wantLog(`level=WARN msg="web:a is sent signal USR1 (pid 1001): test: it is broken"`)
+			b.wantLog(`level=WARN msg="web:a is sent signal USR1 (pid 5000001): test: it is broken"`)
 		})
 	})
 	t.Run("exec", func(t *testing.T) {
@@ -623,9 +623,9 @@ func TestActions(t *testing.T) {
 		inBubble(t, fail, web("a"), with(policy), func(b *bench) {
 			b.ticks(time.Minute)
 			b.wantStarts("web:a", 1)
-			b.wantOnce(`level=WARN msg="web:a: a program is run about it (pid 1001): sh: it exited with status 3 (it says: done): test: it is broken"`)
+			b.wantOnce(`level=WARN msg="web:a: a program is run about it (pid 5000001): sh: it exited with status 3 (it says: done): test: it is broken"`)
 			got, err := os.ReadFile(file)
-			if want := "web:a web a 1001 test it is broken action bench\n"; string(got) != want || err != nil {
+			if want := "web:a web a 5000001 test it is broken action bench\n"; string(got) != want || err != nil {
 				b.t.Errorf("it was told %q, error %v; want %q", got, err, want)
 			}
 		})
@@ -653,7 +653,7 @@ func TestHooks(t *testing.T) {
 		b.tickThenSilence()
 		b.wait(time.Minute)
 		got, _ := os.ReadFile(file)
-		want := "1 before-restart web:p0 1001 0 \n2 after-stop web:p0 1001 0 \n3 after-restart web:p0 1001 1002 unhealthy\n"
+		want := "1 before-restart web:p0 5000001 0 \n2 after-stop web:p0 5000001 0 \n3 after-restart web:p0 5000001 5000002 unhealthy\n"
 		if string(got) != want {
 			b.t.Errorf("the hooks were told\n%swant\n%s", got, want)
 		}
@@ -756,7 +756,7 @@ func TestCore(t *testing.T) {
 		os.RemoveAll(evidence)
 		os.Mkdir(evidence, 0o700)
 	}
-	kept, err := filepath.Glob(filepath.Join(cores, "*-1001-web%3Aa.1001"))
+	kept, err := filepath.Glob(filepath.Join(cores, "*-5000001-web%3Aa.5000001"))
 	if len(kept) != 1 || err != nil {
 		t.Errorf("cores %q, error %v", kept, err)
 	}
@@ -828,7 +828,7 @@ func TestSignalThatEndsTheProcess(t *testing.T) {
 				if got := b.Process("web:a").State; got != supervisor.Running {
 					b.t.Errorf("it is %v", got)
 				}
-				b.wantLog("web:a runs again with pid 1002")
+				b.wantLog("web:a runs again with pid 5000002")
 			})
 		})
 	}
@@ -1087,7 +1087,7 @@ func TestStopsForGoodOutliveTheListener(t *testing.T) {
 func TestPlaceThatIsNotNeeded(t *testing.T) {
 	var looks atomic.Int32
 	check := func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.PID > 1003 || looks.Add(1) == 4 {
+		if p.PID > 5000003 || looks.Add(1) == 4 {
 			return checks.Pass()
 		}
 		return checks.Fail(errors.New("it is broken"))
@@ -1135,7 +1135,7 @@ func TestVerificationByWhoKnows(t *testing.T) {
 	}{
 		{"it works", failFirst("p0"), `level=INFO msg="web:p0 works again`},
 		{"the cause is not known to have gone", func(_ context.Context, p supervisor.Process) checks.Result {
-			if p.PID == 1001 {
+			if p.PID == 5000001 {
 				return checks.Fail(errors.New("it is broken"))
 			}
 			return checks.Unsure(errors.New("it cannot tell"))
@@ -1284,7 +1284,7 @@ func TestTrialThatNeverStarts(t *testing.T) {
 // restart is verified.
 func TestDeafCheckAtTheEnd(t *testing.T) {
 	check := func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.PID != 1001 {
+		if p.PID != 5000001 {
 			time.Sleep(10 * time.Minute)
 		}
 		return checks.Fail(errors.New("it is broken"))
@@ -1365,10 +1365,10 @@ func TestEvidenceIsOfTheRunThatFailed(t *testing.T) {
 		})
 		b.tickThenSilence()
 		b.wait(20 * time.Second)
-		if got := sig.Load(); got != 0 && got != 1001 {
-			t.Errorf("pid %d was sent QUIT, while 1001 failed", got)
+		if got := sig.Load(); got != 0 && got != 5000001 {
+			t.Errorf("pid %d was sent QUIT, while 5000001 failed", got)
 		}
-		b.wantLog("web:a not restarted: somebody else acted on it: it is STARTING with pid 1002 now")
+		b.wantLog("web:a not restarted: somebody else acted on it: it is STARTING with pid 5000002 now")
 		b.wantNotInLog("web:a is restarted")
 	})
 }

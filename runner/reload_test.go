@@ -119,7 +119,7 @@ func TestReloadChangedCheck(t *testing.T) {
 func TestReloadDuringRestart(t *testing.T) {
 	dir := t.TempDir()
 	bad := checks.Func("bad", func(_ context.Context, p supervisor.Process) error {
-		if p.PID < 1005 {
+		if p.PID < 5000005 {
 			return errors.New("x")
 		}
 		return nil

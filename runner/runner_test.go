@@ -187,8 +187,8 @@ func TestFailingProcessIsRestarted(t *testing.T) {
 		b.wantStarts("web:b", 1)
 		for _, line := range []string{
 			`level=WARN msg="web:a unhealthy: test: it is broken"`,
-			`level=WARN msg="web:a is restarted (pid 1001): test: it is broken"`,
-			`level=INFO msg="web:a runs again with pid 1003 (was 1001), restarted in 1.`,
+			`level=WARN msg="web:a is restarted (pid 5000001): test: it is broken"`,
+			`level=INFO msg="web:a runs again with pid 5000003 (was 5000001), restarted in 1.`,
 			`level=INFO msg="web:a healthy again: test (was unhealthy)"`,
 			`level=DEBUG msg="web:b healthy: test (took 0s)"`,
 		} {
@@ -331,7 +331,7 @@ func TestRestartsDoNotWaitForEachOther(t *testing.T) {
 		switch {
 		case p.Name == "hangs":
 			time.Sleep(time.Minute)
-		case p.PID <= 1003:
+		case p.PID <= 5000003:
 			return checks.Fail(errors.New("it is broken"))
 		}
 		return checks.Pass()
@@ -696,7 +696,7 @@ func TestDryRun(t *testing.T) {
 			b.wait(5 * time.Second)
 		}
 		b.wantStarts("web:a", 1)
-		const want = `level=WARN msg="web:a would be restarted (pid 1001), but this is a dry run: test: it is broken"`
+		const want = `level=WARN msg="web:a would be restarted (pid 5000001), but this is a dry run: test: it is broken"`
 		if got := strings.Count(b.log.String(), want); got != 1 {
 			t.Errorf("told %d times in a minute, want once:\n%s", got, b.log)
 		}

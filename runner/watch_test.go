@@ -56,9 +56,9 @@ func TestWatches(t *testing.T) {
 		for namespec, want := range map[string]int{"web:p0": 2, "web:p1": 2, "web:p2": 2, "db": 2} { // the limit is that of all
 			b.wantStarts(namespec, want)
 		}
-		b.wantOnce(`msg="web:p0 ALERT (pid 1001): loud: it is broken"`)
-		b.wantOnce(`msg="web:p0 is restarted (pid 1001): quick: it is broken"`)
-		b.wantOnce(`msg="web:p0 unhealthy: slow: it is broken (1 of 4)" process=web:p0 check=slow pid=1001`)
+		b.wantOnce(`msg="web:p0 ALERT (pid 5000001): loud: it is broken"`)
+		b.wantOnce(`msg="web:p0 is restarted (pid 5000001): quick: it is broken"`)
+		b.wantOnce(`msg="web:p0 unhealthy: slow: it is broken (1 of 4)" process=web:p0 check=slow pid=5000001`)
 		b.wantLog("web:p2 GIVEN UP")
 		if got, want := fmt.Sprint(slow.asked, quick.asked, loud.asked), "[web:p0 web:p1] [db web:p0 web:p1 web:p2] [web:p0 web:p1]"; got != want {
 			b.t.Errorf("asked of %s, want %s", got, want)
@@ -75,7 +75,7 @@ func TestAlertsGoOn(t *testing.T) {
 			Policy: runner.Policy{RestartLimit: runner.RestartLimit{Restarts: 1, Within: time.Hour}}}}
 	}, func(b *bench) {
 		b.ticks(5 * time.Second)
-		b.wantOnce(`web:a ALERT (pid 1001): loud: it is broken`)
+		b.wantOnce(`web:a ALERT (pid 5000001): loud: it is broken`)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestNamesOfRules(t *testing.T) {
 	}, func(b *bench) {
 		b.tick()
 		for _, name := range []string{"http", "http 2", "ping"} {
-			b.wantOnce("web:a ALERT (pid 1001): " + name + ": it is broken")
+			b.wantOnce("web:a ALERT (pid 5000001): " + name + ": it is broken")
 		}
 	})
 }
@@ -306,7 +306,7 @@ func TestNamesThatAreTaken(t *testing.T) {
 	}, func(b *bench) {
 		b.tick()
 		for _, name := range []string{"http", "http 2", "http 3"} {
-			b.wantOnce("ALERT (pid 1001): " + name + ": ")
+			b.wantOnce("ALERT (pid 5000001): " + name + ": ")
 		}
 	})
 }
@@ -471,7 +471,7 @@ func TestDrain(t *testing.T) {
 	var told []string
 	var begun time.Time
 	ready := func(_ context.Context, p supervisor.Process) checks.Result {
-		if p.PID < 1002 || time.Since(begun) < 30*time.Second {
+		if p.PID < 5000002 || time.Since(begun) < 30*time.Second {
 			return checks.Fail(errors.New("503"))
 		}
 		return checks.Pass()
@@ -487,7 +487,7 @@ func TestDrain(t *testing.T) {
 	}, func(b *bench) {
 		b.ticks(14 * time.Second)
 		b.wantStarts("web:a", 1)
-		b.wantOnce("web:a is taken out of service for 15s, and then restarted (pid 1001): test: 503")
+		b.wantOnce("web:a is taken out of service for 15s, and then restarted (pid 5000001): test: 503")
 		b.ticks(45 * time.Second)
 		b.wantStarts("web:a", 2)
 		mu.Lock()

@@ -300,7 +300,7 @@ func residentMemory(f *figures, programs string) {
 }
 
 func answers(f *figures, programs string) {
-	const ticks, hanging = 300, 500
+	const ticks, hanging = 500, 500
 	for _, s := range []struct {
 		what                string
 		hang, first, checks int32 // requests that hang; of the first round, and of each further one
@@ -330,7 +330,7 @@ func answers(f *figures, programs string) {
 			idle.round(served, 0) // now the round of ours is as long ago as that of idle was before ours
 			bare = append(bare, idle.round(served, 0))
 		}
-		f.beyond(s.what, quantile(ours, 0.99), quantile(bare, 0.99), 2*time.Millisecond)
+		f.beyond(s.what, tail(ours), tail(bare), 2*time.Millisecond)
 		for _, p := range []*program{p, idle} {
 			p.stdin.Close()
 			p.cmd.Process.Kill()

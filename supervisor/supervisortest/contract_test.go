@@ -88,9 +88,18 @@ func TestContractOfServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := supervisortest.NewServer(supervisor.Python, programs...)
 		defer s.Close()
-		const pid = 1000
+		const pid = 5000000
 		newSubject(t, s.Config(), pid, func() { s.Exit("once", false) }).keepsContract()
 	})
+}
+
+func TestPIDsOfServerAreNobodys(t *testing.T) {
+	s := supervisortest.NewServer(supervisor.Python, supervisortest.Program{Name: "a"})
+	defer s.Close()
+	const most = 1 << 22 // that Linux has
+	if pid := s.Process("a").PID; pid <= most {
+		t.Errorf("pid %d may be somebody's", pid)
+	}
 }
 
 func TestContractOfRealSupervisord(t *testing.T) {

@@ -48,7 +48,7 @@ func TestGoContractOfServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := supervisortest.NewServer(supervisor.Go, programs...)
 		defer s.Close()
-		const pid = 1000
+		const pid = 5000000
 		goSubject{newSubject(t, s.Config(), pid, func() { s.Exit("once", false) }), false}.keepsContract()
 	})
 }

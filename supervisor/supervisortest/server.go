@@ -80,8 +80,10 @@ type Server struct {
 	news         chan struct{}  // closed at the next change
 }
 
-// ownPID is the process id that a Server says supervisord has.
-const ownPID = 1000
+// ownPID is the process id that a Server says supervisord has, before those of its
+// processes. No system has so many: https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html
+// has pid_max no higher than 4,194,304. So none is that of a stranger, or of the listener itself.
+const ownPID = 5_000_000
 
 // NewServer starts a supervisord of that flavour with those processes, which
 // run unless they are Stopped. Close it.

@@ -145,11 +145,11 @@ var differences = []struct {
 }{
 	{
 		"it has a process id of its own", supervisor.Python, "supervisor.getPID()",
-		replace("<int>14149</int>", "<int>1000</int>"),
+		replace("<int>14149</int>", "<int>5000000</int>"),
 	},
 	{
 		"it has a process id of its own", supervisor.Go, "supervisor.getPID()",
-		replace("<int>14148</int>", "<int>1000</int>"),
+		replace("<int>14148</int>", "<int>5000000</int>"),
 	},
 	{
 		"it has only the methods that package supervisor calls", supervisor.Python, "system.listMethods()",
