@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 )
 
 // figures are what make bench prints.
@@ -70,7 +72,7 @@ func TestFigures(t *testing.T) {
 	if os.Getenv("FIGURES") == "" {
 		t.Skip("NOT MEASURED: make bench does")
 	}
-	debug.SetGCPercent(50) // as the programs do
+	debug.SetGCPercent(cli.GCPercent)
 	f := &figures{t: t}
 	programs := build(t)
 	for _, measure := range []func(*figures, string){startUp, residentMemory, answers, rounds, growth, growthOfTrees, oneFile, restarts, gate, scripts, records, postgreSQL, kafkaSink} {

@@ -22,6 +22,7 @@ import (
 	"unsafe"
 
 	"github.com/supervisor-checks/supervisor-checks/checks"
+	"github.com/supervisor-checks/supervisor-checks/internal/cli"
 	"github.com/supervisor-checks/supervisor-checks/runner"
 	"github.com/supervisor-checks/supervisor-checks/supervisor"
 	"github.com/supervisor-checks/supervisor-checks/supervisor/supervisortest"
@@ -76,7 +77,7 @@ func TestMain(m *testing.M) {
 	if port == "" {
 		os.Exit(m.Run())
 	}
-	debug.SetGCPercent(50) // as the programs do
+	debug.SetGCPercent(cli.GCPercent)
 	err := runner.Run(context.Background(), runner.Config{
 		Groups: []string{"web"}, Concurrency: 1000, Log: slog.New(slog.DiscardHandler),
 		Checks: []checks.Check{must(checks.NewHTTP(checks.HTTPConfig{Port: port, URL: "/", Timeout: 5 * time.Minute}))},

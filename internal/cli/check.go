@@ -150,11 +150,15 @@ func closeChecks(all []checks.Check) {
 	closing.Wait()
 }
 
+// GCPercent is how much a listener's memory grows before it is collected: it is idle most of
+// the time, and its memory counts for more than what collecting it costs.
+const GCPercent = 25
+
 // Listen is an event listener until its end, and returns the exit status. An error
 // is that of a configuration that cannot be worked with.
 func Listen(ctx context.Context, cfg runner.Config) (int, error) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // it is idle most of the time: its memory counts for more than what collecting it costs
+		debug.SetGCPercent(GCPercent)
 	}
 	err := runner.Run(ctx, cfg)
 	var config *runner.ConfigError
