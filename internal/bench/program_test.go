@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -290,13 +291,19 @@ func residentMemory(f *figures, programs string) {
 	}{{10, 12}, {1000, 24}} {
 		port, served := web(f.t, 0)
 		d := newDaemon(f.t, int(size.processes), nil)
-		p := listen(f.t, filepath.Join(programs, "supervisor_http_check"), d.url(), "-g", "web", "-u", "/", "-p", port)
-		const ticks = 20
-		for range ticks {
-			p.round(served, size.processes)
+		const starts, ticks = 7, 20
+		var all []float64
+		for range starts {
+			p := listen(f.t, filepath.Join(programs, "supervisor_http_check"), d.url(), "-g", "web", "-u", "/", "-p", port)
+			for range ticks {
+				p.round(served, size.processes)
+			}
+			time.Sleep(time.Second)
+			all = append(all, p.resident())
+			p.end()
 		}
-		f.absolute(fmt.Sprintf("resident memory of `supervisor_http_check` after %d rounds of %d processes", ticks, size.processes), p.resident(), "MiB", size.most)
-		p.end()
+		slices.Sort(all)
+		f.absolute(fmt.Sprintf("idle resident memory of `supervisor_http_check` after %d rounds of %d processes", ticks, size.processes), all[starts/2], "MiB", size.most)
 	}
 }
 

@@ -152,7 +152,7 @@ func closeChecks(all []checks.Check) {
 
 // GCPercent is how much a listener's memory grows before it is collected: it is idle most of
 // the time, and its memory counts for more than what collecting it costs.
-const GCPercent = 25
+const GCPercent = 40
 
 // Listen is an event listener until its end, and returns the exit status. An error
 // is that of a configuration that cannot be worked with.
