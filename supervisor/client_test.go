@@ -362,8 +362,8 @@ func TestSecondTry(t *testing.T) {
 		s.Intercept(func(c supervisortest.Call) supervisortest.Fate {
 			return supervisortest.Fate{Truncate: c.Number == 1}
 		})
-		if got, err := newClient(t, s.Config()).PID(t.Context()); got != 1000 || err != nil {
-			t.Errorf("got %d, %v, want 1000", got, err)
+		if got, err := newClient(t, s.Config()).PID(t.Context()); got != 5000000 || err != nil {
+			t.Errorf("got %d, %v, want 5000000", got, err)
 		}
 	})
 }

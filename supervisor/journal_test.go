@@ -162,7 +162,7 @@ func killAt(t *testing.T, flavour supervisor.Flavour, number int, after, fails b
 func (b *bench) writeIntent(before supervisor.Process, more string) {
 	b.t.Helper()
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	text := fmt.Sprintf(`{"group":"web","name":"worker","pid":%d,"started":%d,"at":%d,"stop_wait":10,"supervisord_pid":1000,"boot_id":%q%s}`,
+	text := fmt.Sprintf(`{"group":"web","name":"worker","pid":%d,"started":%d,"at":%d,"stop_wait":10,"supervisord_pid":5000000,"boot_id":%q%s}`,
 		before.PID, before.Started.Unix(), before.Now.Unix(), strings.TrimSpace(string(boot)), more)
 	folders, err := filepath.Glob(filepath.Join(b.dir, "supervisor-*"))
 	if err != nil || len(folders) != 1 {
