@@ -302,7 +302,7 @@ func (r *runner) act(ctx context.Context, p supervisor.Process, c cause, d decis
 		}
 		return
 	}
-	deadline := time.AfterFunc(plan.startPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
+	deadline := r.deadline(ctx, plan, rec, free)
 	works, err := r.carryOut(ctx, p, rec, d)
 	deadline.Stop()
 	if err != nil && r.owes(rec.Process) && ctx.Err() == nil {
@@ -392,6 +392,11 @@ func (r *runner) tellTrial(group, namespec string, end trialEnd) {
 		told.Action, told.Why = record.NoHelp, "another trial is made after "+clock(p.next)
 	}
 	r.tellLocked(told)
+}
+
+// deadline has freeLate called when the time is over that acting on a process may take.
+func (r *runner) deadline(ctx context.Context, plan *plan, rec record.Record, free func()) *time.Timer {
+	return time.AfterFunc(plan.startPeriod+placeTime, func() { r.freeLate(ctx, rec, free) })
 }
 
 // freeLate gives back the place of a process that has been acted on for too long, and
@@ -630,7 +635,7 @@ func (r *runner) makeGood(ctx context.Context, rec record.Record) {
 // has been finished, or cannot be: all of them have when resumed is closed.
 func (r *runner) inherit(ctx context.Context, namespec string, resumed <-chan struct{}) {
 	rec := record.Record{Kind: record.Restart, Process: namespec, Reason: "a listener that has ended began it"}
-	deadline := time.AfterFunc(r.plans().of(namespec).startPeriod+placeTime, func() { r.freeLate(ctx, rec, func() {}) })
+	deadline := r.deadline(ctx, r.plans().of(namespec), rec, func() {})
 	for waits := true; waits && r.restarter.Unfinished(namespec); {
 		select {
 		case <-time.After(verifyMin):

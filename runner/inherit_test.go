@@ -95,6 +95,23 @@ func TestOwnRestartsAreNotInherited(t *testing.T) {
 	})
 }
 
+// TestInheritedProcessIsGone has a process go while the next listener still finishes its
+// restart: what becomes of that is told of the process.
+func TestInheritedProcessIsGone(t *testing.T) {
+	programs := many(2)
+	programs[0].StopTakes, programs[0].StopWait = time.Minute, time.Minute
+	var cfg runner.Config
+	inBubble(t, failFirst("p0"), programs, func(c *runner.Config) { cfg = *c }, func(b *bench) {
+		b.tick()
+		b.wait(time.Second)
+		b.again(cfg)
+		b.ticks(5 * time.Second)
+		b.Remove("web:p0")
+		b.ticks(5 * time.Second)
+		b.wantLog(`"of the restarts that a killed listener left, web:p0: supervisord no longer has it" process=web:p0`)
+	})
+}
+
 // TestHookThatIsCutShortIsOwed has the listener end during the hook after a restart: the next
 // one runs it.
 func TestHookThatIsCutShortIsOwed(t *testing.T) {

@@ -509,11 +509,11 @@ func (r *runner) contact(ctx context.Context) {
 		if errors.As(err, &changed) || errors.As(err, &open) {
 			level = slog.LevelInfo
 		}
-		text := fmt.Sprintf("of the restarts that a killed listener left: %v", err)
-		if p.Name != "" {
-			text = fmt.Sprintf("of the restarts that a killed listener left, %s: %v", p.Namespec(), err)
+		if p.Name == "" {
+			r.Log.Log(ctx, level, fmt.Sprintf("of the restarts that a killed listener left: %v", err))
+			return
 		}
-		r.Log.Log(ctx, level, text)
+		r.Log.Log(ctx, level, fmt.Sprintf("of the restarts that a killed listener left, %s: %v", p.Namespec(), err), "process", p.Namespec())
 	})
 	close(resumed)
 }
