@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 	before := runtime.NumGoroutine()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaults(t, 14*time.Second)
-		b := &bubble{world: newWorld(t, f), log: new(logbook), socket: socket}
+		b := &bubble{world: newWorld(t, f), socket: socket}
 		for i := range 10 {
 			b.add(supervisortest.Program{
 				Group: "web", Name: fmt.Sprint("web_", i), Retries: i % 3, StopTakes: time.Duration(i*i) * 100 * time.Millisecond,
@@ -81,7 +81,6 @@ func TestRun(t *testing.T) {
 // bubble is a listener within this process.
 type bubble struct {
 	*world
-	log       *logbook
 	socket    string   // of a process that is well, for HTTP
 	newcomers int      // processes that there were for a while
 	guests    []string // those that there are
@@ -220,8 +219,8 @@ func (b *bubble) work(from, to int) {
 		synctest.Wait()
 		b.act(r)
 		b.visitors(i)
-		if chance(r, 1) {
-			b.stuck.Store(time.Now().Add(within(r, 40*time.Second)).UnixNano())
+		if chance(r, 3) {
+			b.stick(within(r, 40*time.Second))
 		}
 		switch {
 		case chance(r, 3):
@@ -285,7 +284,7 @@ func (b *bubble) rest() {
 	begun := time.Now()
 	for trouble := "?"; trouble != "" && !b.t.Failed(); trouble = b.quiet() {
 		if time.Since(begun) > 2*time.Minute {
-			b.t.Fatalf("two minutes after all is well again: %s; the log:\n%s", trouble, b.log)
+			b.t.Fatalf("two minutes after all is well again: %s; the log:\n%s\n%s", trouble, b.log, b.stories())
 		}
 		b.tick()
 		time.Sleep(period)
@@ -297,7 +296,7 @@ func (b *bubble) rest() {
 	}
 	synctest.Wait()
 	if trouble := b.quiet(); trouble != "" {
-		b.t.Errorf("a while after all was well: %s", trouble)
+		b.t.Errorf("a while after all was well: %s\n%s", trouble, b.stories())
 	}
 }
 

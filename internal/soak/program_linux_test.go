@@ -27,7 +27,7 @@ const (
 func TestProgram(t *testing.T) {
 	ticks := countTicks(t)
 	f := newFaults(t, 300*time.Millisecond)
-	s := &soak{world: newWorld(t, f), log: new(logbook), seen: make(chan struct{}, 1), heartbeats: t.TempDir()}
+	s := &soak{world: newWorld(t, f), seen: make(chan struct{}, 1), heartbeats: t.TempDir()}
 	t.Cleanup(s.Close)
 	for i := range 6 {
 		s.addTarget(i)
@@ -67,7 +67,6 @@ func TestProgram(t *testing.T) {
 // those that it checks.
 type soak struct {
 	*world
-	log        *logbook
 	targets    []*target
 	heartbeats string
 	broken     int // targets that were broken
@@ -247,7 +246,7 @@ func (s *soak) rest() {
 			calm = 0
 		}
 		if time.Since(begun) > 2*patience {
-			s.t.Fatalf("%v after all is well again: %s; the log:\n%s", 2*patience, trouble, s.log)
+			s.t.Fatalf("%v after all is well again: %s; the log:\n%s\n%s", 2*patience, trouble, s.log, s.stories())
 		}
 	}
 }

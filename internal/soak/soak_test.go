@@ -80,7 +80,22 @@ func within(r *rand.Rand, limit time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(limit) + 1))
 }
 
-// fate is what becomes of a call to supervisord: every seventh goes wrong.
+// fate is what becomes of a call to supervisord. It is told, but for looks, which are many.
+func (w *world) fate(c supervisortest.Call) supervisortest.Fate {
+	fate := w.faults.fate(c)
+	if len(c.Args) > 0 && c.Method != "supervisor.getProcessInfo" {
+		w.log.tell(c.Args[0], fmt.Sprintf("call %s %v, fate %v", c.Method, c.Args, fate))
+	}
+	return fate
+}
+
+// stick has supervisord do nothing for a while, and everything after that.
+func (f *faults) stick(d time.Duration) {
+	f.stuck.Store(max(f.stuck.Load(), time.Now().Add(d).UnixNano()))
+}
+
+// fate lets every seventh call go wrong. No call overtakes one that was given up, as
+// supervisord answers one after the other.
 func (f *faults) fate(c supervisortest.Call) supervisortest.Fate {
 	if !f.on.Load() {
 		return supervisortest.Fate{}
@@ -99,7 +114,7 @@ func (f *faults) fate(c supervisortest.Call) supervisortest.Fate {
 	case 2:
 		fate.Truncate = true
 	case 3:
-		fate.Delay += within(r, f.longest)
+		fate.Delay = max(fate.Delay, within(r, f.longest))
 	case 4:
 		fate.Status, fate.Type, fate.Body = 500, "text/plain", "Internal Server Error"
 	case 5:
@@ -121,6 +136,7 @@ type world struct {
 	t *testing.T
 	*faults
 	dir string // of the listener's state
+	log *logbook
 
 	names    []string        // of all processes
 	down     map[string]bool // those that somebody else has stopped, or that have ended by themselves
@@ -129,8 +145,8 @@ type world struct {
 }
 
 func newWorld(t *testing.T, f *faults) *world {
-	w := &world{Server: supervisortest.NewServer(supervisor.Python), t: t, faults: f, dir: filepath.Join(t.TempDir(), "state"), down: make(map[string]bool)}
-	w.Intercept(f.fate)
+	w := &world{Server: supervisortest.NewServer(supervisor.Python), t: t, faults: f, dir: filepath.Join(t.TempDir(), "state"), log: newLogbook(), down: make(map[string]bool)}
+	w.Intercept(w.fate)
 	return w
 }
 
@@ -150,9 +166,12 @@ func (w *world) act(r *rand.Rand) {
 	switch r.IntN(12) {
 	case 0:
 		w.acts++
-		if w.Operator(supervisortest.OperatorStop, name) == nil {
+		before := w.Process(name).State
+		err := w.Operator(supervisortest.OperatorStop, name)
+		if err == nil {
 			w.down[name] = true
 		}
+		w.log.tell(name, fmt.Sprintf("somebody stops it while it is %v: %v", before, err))
 	case 1, 2, 3:
 		if len(w.down) > 0 {
 			w.start(slices.Sorted(maps.Keys(w.down))[0])
@@ -173,6 +192,7 @@ func (w *world) exit(name string, again bool) {
 	}
 	w.acts++
 	w.Exit(name, again)
+	w.log.tell(name, fmt.Sprintf("it ends, and is started: %v", again))
 	if !again {
 		w.down[name] = true
 	}
@@ -184,10 +204,13 @@ func (w *world) start(name string) {
 	w.meddling.Store(true)
 	defer w.meddling.Store(false)
 	w.acts++
-	w.Operator(supervisortest.OperatorStart, name)
-	if state := w.Process(name).State; state == supervisor.Starting || state == supervisor.Running {
+	before := w.Process(name).State
+	err := w.Operator(supervisortest.OperatorStart, name)
+	state := w.Process(name).State
+	if state == supervisor.Starting || state == supervisor.Running {
 		delete(w.down, name)
 	}
+	w.log.tell(name, fmt.Sprintf("somebody starts it while it is %v: %v; it is %v", before, err, state))
 }
 
 // quiet reports whether all processes run that nobody else has stopped, and the
@@ -206,6 +229,18 @@ func (w *world) quiet() (trouble string) {
 		trouble += "there is " + filepath.Base(path) + "; "
 	}
 	return strings.TrimSuffix(trouble, "; ")
+}
+
+// stories tell what happened to the processes that do not run, as far as they are kept.
+func (w *world) stories() (text string) {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	for _, name := range w.names {
+		if w.Process(name).State != supervisor.Running {
+			text += name + ":\n\t" + strings.Join(w.log.told[name], "\n\t") + "\n"
+		}
+	}
+	return text
 }
 
 // journal returns the files of the journal that match.
@@ -228,12 +263,28 @@ func (w *world) restarts() (n int) {
 	return n
 }
 
-// logbook counts lines and keeps the last of them.
+// logbook counts lines and keeps the last of them, and the last of each process.
 type logbook struct {
 	mu     sync.Mutex
 	tail   []byte
-	lines  int      // but for those that tell of ticks that come faster than a round ends
-	alarms []string // lines that tell of what must not happen
+	lines  int                 // but for those that tell of ticks that come faster than a round ends
+	alarms []string            // lines that tell of what must not happen
+	told   map[string][]string // of each process, with what was done to it, by its namespec
+}
+
+func newLogbook() *logbook { return &logbook{told: make(map[string][]string)} }
+
+// tell notes what was done to a process.
+func (l *logbook) tell(namespec, what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(namespec, time.Now().UTC().Format(time.RFC3339Nano)+" "+what)
+}
+
+func (l *logbook) note(namespec, line string) {
+	const enough = 100
+	all := append(l.told[namespec], line)
+	l.told[namespec] = all[max(0, len(all)-enough):]
 }
 
 func (l *logbook) Write(p []byte) (int, error) {
@@ -246,6 +297,12 @@ func (l *logbook) Write(p []byte) (int, error) {
 	for _, alarm := range []string{"panic:", "fatal error:", "DATA RACE", "lines are missing"} {
 		if bytes.Contains(p, []byte(alarm)) && len(l.alarms) < 10 {
 			l.alarms = append(l.alarms, string(p))
+		}
+	}
+	for line := range strings.Lines(string(p)) {
+		if _, after, found := strings.Cut(line, " process="); found {
+			namespec, _, _ := strings.Cut(strings.TrimSpace(after), " ")
+			l.note(namespec, strings.TrimSpace(line[:min(len(line), 300)]))
 		}
 	}
 	const enough = 16 << 10
