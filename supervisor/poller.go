@@ -104,39 +104,36 @@ func (p *poller) run() {
 		p.mu.Unlock()
 
 		begin := time.Now()
-		seen := p.see(waiting)
-		for namespec, waiters := range waiting {
-			for _, waiter := range waiters {
-				waiter <- seen[namespec]
-			}
-		}
+		p.see(waiting)
 		p.mu.Lock()
 		p.next = time.Now().Add(min(max(8*time.Since(begin), pollMin), pollMax))
 		p.mu.Unlock()
 	}
 }
 
-func (p *poller) see(waiting map[string][]chan<- sight) map[string]sight {
+// see looks, and hands out each answer as soon as it is there: what supervisord says of
+// one process must not grow old while it is asked for the next.
+func (p *poller) see(waiting map[string][]chan<- sight) {
 	ctx := context.Background() // each call has its own time limit
-	seen := make(map[string]sight, len(waiting))
-	if len(waiting) <= pollSingly {
+	tell := func(namespec string, process Process, err error) {
+		for _, waiter := range waiting[namespec] {
+			waiter <- sight{process, err}
+		}
+		delete(waiting, namespec)
+	}
+	if len(waiting) > pollSingly {
+		processes, err := p.client.Processes(ctx)
+		for _, process := range processes {
+			tell(process.Namespec(), process, nil)
+		}
 		for namespec := range waiting {
-			process, err := p.client.Process(ctx, namespec)
-			seen[namespec] = sight{process, err}
-		}
-		return seen
-	}
-	processes, err := p.client.Processes(ctx)
-	for _, process := range processes {
-		seen[process.Namespec()] = sight{process: process}
-	}
-	for namespec := range waiting {
-		if _, listed := seen[namespec]; !listed && err == nil { // gone
-			process, err := p.client.Process(ctx, namespec)
-			seen[namespec] = sight{process, err}
-		} else if err != nil {
-			seen[namespec] = sight{err: err}
+			if err != nil {
+				tell(namespec, Process{}, err)
+			}
 		}
 	}
-	return seen
+	for namespec := range waiting { // in a snapshot, those that are gone
+		process, err := p.client.Process(ctx, namespec)
+		tell(namespec, process, err)
+	}
 }

@@ -211,7 +211,7 @@ func (r *Restarter) Restart(ctx context.Context, p Process, plan Plan) (Process,
 	if err != nil {
 		return Process{}, err
 	}
-	w := &work{Restarter: r, before: now, plan: plan, intent: intent{
+	w := &work{Restarter: r, before: now, last: now, seen: time.Now(), plan: plan, intent: intent{
 		Group:    p.Group,
 		Name:     p.Name,
 		PID:      p.PID,
@@ -407,7 +407,7 @@ func (r *Restarter) Resume(ctx context.Context, tell func(Step), fail func(Proce
 				return // we end before that
 			}
 			if err == nil {
-				w := &work{Restarter: r, before: before, plan: Plan{Tell: tell}, intent: i}
+				w := &work{Restarter: r, before: before, last: Process{State: Unknown}, plan: Plan{Tell: tell}, intent: i}
 				_, err = w.run(ctx, w.resume)
 			}
 			if err != nil {
@@ -500,6 +500,8 @@ type work struct {
 	sent     bool            // supervisord may have been told to stop the process
 	accepted bool            // and it has said that it does
 	last     Process         // as it was last seen
+	seen     time.Time       // when that was
+	silent   bool            // it has not been seen since supervisord was last told to stop it
 	open     bool            // the intent is for the next listener
 }
 
@@ -526,6 +528,10 @@ func (w *work) run(ctx context.Context, stage func(context.Context) (Process, er
 // leaveOpen ends the work and leaves its intent for the next listener.
 func (w *work) leaveOpen() (Process, error) {
 	w.open = true
+	if w.silent && !w.accepted {
+		w.Unanswered = true
+		w.note()
+	}
 	return Process{}, &OpenError{State: w.last.State, Err: context.Cause(w.ending)}
 }
 
@@ -537,6 +543,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 	for again := (backoff{}); ; {
 		var refusal error
 		if p.State == Running { // else a stop that was accepted has its effect late
+			w.silent = true
 			refusal = w.client.Stop(ctx, w.namespec())
 		}
 		if IsFault(refusal, FaultShutdownState) && !w.accepted { // else a stop may still have its effect
@@ -544,6 +551,10 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		}
 		w.accepted = w.accepted || refusal == nil
 		w.sent = w.accepted || mayHaveWorked(refusal)
+		if w.sent && time.Since(w.seen) > time.Second { // supervisord was busy
+			w.At = w.last.Now.Add(time.Since(w.seen)).Unix()
+			w.note()
+		}
 		if w.accepted && w.isGo() && !w.Stopping { // of which it may show nothing until the process has ended
 			w.Stopping = true
 			w.note()
@@ -743,12 +754,14 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 	var begun time.Time
 	for {
 		p, err := w.look(ctx)
+		if err != nil {
+			return Process{}, err
+		}
 		if begun.IsZero() {
 			begun = time.Now()
+			w.mayBeLate(p)
 		}
 		switch {
-		case err != nil:
-			return Process{}, err
 		case w.ending.Err() != nil:
 			return w.leaveOpen()
 		case w.sameRun(p) && p.State == Running && time.Since(begun) > inFlight && !w.Stopping && (!w.isGo() || p.Now.After(w.limit())):
@@ -778,6 +791,17 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 	}
 }
 
+// mayBeLate allows for a supervisord that does only now what a listener told it, having been
+// busy, or even stopped, since. It starts the next listener as soon as it goes on.
+func (w *work) mayBeLate(p Process) {
+	const soon = time.Minute
+	runs := w.sameRun(p) && p.State == Running
+	if runs || w.Unanswered && (p.PID != 0 || p.Now.Sub(p.Stopped) < soon) {
+		w.At, w.Unanswered = p.Now.Unix(), false
+		w.note()
+	}
+}
+
 // failedToStart reports whether p has not come to run since it was last
 // started, or does not yet. What has EXITED has run, in Python's supervisord
 // even when it was to be RUNNING at once and ended at once. BACKOFF means for
@@ -804,7 +828,7 @@ func (w *work) look(ctx context.Context) (Process, error) {
 		p, err := w.poller.look(ctx, w.namespec())
 		switch {
 		case err == nil:
-			w.last = p
+			w.last, w.seen, w.silent = p, time.Now(), false
 			return p, nil
 		case IsGone(err):
 			return Process{}, &ChangedError{}

@@ -2,6 +2,7 @@ package supervisor_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -592,6 +593,29 @@ func TestEndedThenResumed(t *testing.T) {
 				time.Sleep(72 * time.Hour)
 				b.Exit(worker, false)
 			}, state: supervisor.Exited},
+		{name: "a stop that a busy supervisord carries out after we have ended", flavour: supervisor.Python,
+			program: supervisortest.Program{StopTakes: time.Second, StopWait: 2 * time.Second},
+			fates: func(c supervisortest.Call, end func()) supervisortest.Fate {
+				if c.Method == "supervisor.stopProcess" {
+					end()
+					return supervisortest.Fate{Delay: supervisor.Grace + time.Second}
+				}
+				return supervisortest.Fate{}
+			},
+			meanwhile: func(*bench) { time.Sleep(5 * time.Second) }, state: supervisor.Running},
+		{name: "a stop that a supervisord which is busy for half a minute carries out after we have ended", flavour: supervisor.Python,
+			program: supervisortest.Program{StopTakes: time.Second, StopWait: 2 * time.Second},
+			fates: func(c supervisortest.Call, end func()) supervisortest.Fate {
+				switch {
+				case c.Method == "supervisor.stopProcess":
+					time.AfterFunc(20*time.Second, end)
+					return supervisortest.Fate{Delay: 30 * time.Second}
+				case c.Method == "supervisor.getProcessInfo" && c.Number > 2:
+					return supervisortest.Fate{Delay: 15 * time.Second}
+				}
+				return supervisortest.Fate{}
+			},
+			meanwhile: func(*bench) { time.Sleep(5 * time.Second) }, state: supervisor.Running},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -619,6 +643,43 @@ func TestEndedThenResumed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnswersAreHandedOutAtOnce has two restarts look at once, and supervisord slow to answer
+// the second look: what it said to the first one is not kept back until it is old.
+func TestAnswersAreHandedOutAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{})
+		b.Add(supervisortest.Program{Group: "web", Name: "other"})
+		processes, err := b.client.Processes(t.Context())
+		if err != nil || len(processes) != 2 {
+			t.Fatal(processes, err)
+		}
+		begun := time.Now()
+		var looks atomic.Int32
+		var stops []time.Duration
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			switch {
+			case c.Method == "supervisor.getProcessInfo" && looks.Add(1) == 2:
+				return supervisortest.Fate{Delay: 10 * time.Second}
+			case c.Method == "supervisor.stopProcess":
+				stops = append(stops, time.Since(begun)) // ten seconds apart
+			}
+			return supervisortest.Fate{}
+		})
+		var both sync.WaitGroup
+		for _, p := range processes {
+			both.Go(func() {
+				if _, err := b.restarter.Restart(t.Context(), p, supervisor.Plan{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		if len(stops) != 2 || stops[0] > time.Second || stops[1] < 10*time.Second {
+			t.Errorf("stopped after %v, want one at once", stops)
+		}
+	})
 }
 
 // TestSnapshotWithoutOne has six restarts share a snapshot, of whose processes
@@ -787,6 +848,98 @@ func TestLateStop(t *testing.T) {
 			})
 			b.wantRestarted()
 		})
+	})
+}
+
+// TestLateStopIsWrittenDown has a busy supervisord answer a stop late. A listener that is
+// killed now must leave behind when that was: else the next one takes it for somebody
+// else's.
+func TestLateStopIsWrittenDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: time.Second, StopWait: time.Second})
+		time.Sleep(5 * time.Second)
+		var carriedOut atomic.Int64
+		var left struct{ At int64 }
+		b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+			switch {
+			case c.Method == "supervisor.stopProcess":
+				return supervisortest.Fate{Delay: 10 * time.Second, Then: func() { carriedOut.Store(time.Now().Unix()) }}
+			case carriedOut.Load() != 0 && left.At == 0:
+				text, err := os.ReadFile(intents(t, b.dir)[0])
+				if err = errors.Join(err, json.Unmarshal(text, &left)); err != nil {
+					t.Error(err)
+				}
+			}
+			return supervisortest.Fate{}
+		})
+		b.wantRestarted()
+		if left.At < carriedOut.Load() {
+			t.Errorf("at %d the intent says that it was at %d", carriedOut.Load(), left.At)
+		}
+	})
+}
+
+// TestKilledWhileSupervisordIsBusy has a stop carried out after the next listener has come,
+// and later than it would have been had supervisord not been busy.
+func TestKilledWhileSupervisordIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{})
+		time.Sleep(5 * time.Second)
+		b.writeIntent(b.process(), "")
+		time.Sleep(time.Minute)
+		time.AfterFunc(time.Second, func() { b.client.Stop(t.Context(), worker) })
+		b.restarter.Resume(t.Context(), b.tell, func(p supervisor.Process, err error) { t.Errorf("%s: %v", p.Namespec(), err) })
+		if got := b.Process(worker).State; got != supervisor.Running || b.Starts(worker) != 2 {
+			t.Errorf("it is %v after %d starts, want RUNNING after 2; steps %q", got, b.Starts(worker), b.steps)
+		}
+		b.wantJournal(0)
+	})
+}
+
+// TestLeftUnanswered has a supervisord that had not answered when a listener ended: what has
+// just been stopped when the next one comes is taken for ours, and nothing else.
+func TestLeftUnanswered(t *testing.T) {
+	const unanswered = `,"unanswered":true`
+	for _, tt := range []struct {
+		more string
+		ago  time.Duration
+		want supervisor.State
+	}{
+		{unanswered, 30 * time.Second, supervisor.Running},
+		{unanswered, 90 * time.Second, supervisor.Stopped},
+		{"", 30 * time.Second, supervisor.Stopped},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, supervisor.Python, supervisortest.Program{})
+			time.Sleep(5 * time.Second)
+			b.writeIntent(b.process(), tt.more)
+			time.Sleep(time.Hour)
+			b.Operator(supervisortest.OperatorStop, worker)
+			time.Sleep(tt.ago)
+			b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+			if got := b.Process(worker).State; got != tt.want {
+				t.Errorf("stopped %v ago, %q: it is %v, want %v; steps %q", tt.ago, tt.more, got, tt.want, b.steps)
+			}
+			b.wantJournal(0)
+		})
+	}
+}
+
+// TestResumeWithoutALook has a listener told to end before supervisord has answered it: it
+// does not say of a process what it has not seen.
+func TestResumeWithoutALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, supervisor.Python, supervisortest.Program{})
+		b.writeIntent(b.process(), "")
+		b.Intercept(func(supervisortest.Call) supervisortest.Fate { return supervisortest.Fate{LoseCall: true} })
+		ctx, end := context.WithTimeoutCause(t.Context(), time.Second, errors.New("it is told to"))
+		defer end()
+		told := ""
+		b.restarter.Resume(ctx, b.tell, func(_ supervisor.Process, err error) { told = err.Error() })
+		if want := "it is told to while it is UNKNOWN; the next listener sees to it that it runs"; told != want {
+			t.Errorf("%q, want %q", told, want)
+		}
+		b.wantJournal(1)
 	})
 }
 
