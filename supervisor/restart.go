@@ -79,7 +79,7 @@ func (e *ChangedError) Error() string {
 // OpenError means that a restart was told to end in the middle: its process has
 // been told to stop, and does not run yet. The next listener sees to it.
 type OpenError struct {
-	State State // of the process when it was last seen
+	State State // of the process when it was last seen; Unknown if it was not
 	Err   error // why it was told to end
 }
 
@@ -149,6 +149,7 @@ type Restarter struct {
 	identifier string // supervisord's
 	journal    *journal
 	boot       string
+	created    time.Time
 	poller     *poller
 
 	asking   chan struct{} // holds one while supervisord is asked
@@ -163,6 +164,7 @@ type Restarter struct {
 // NewRestarter returns a Restarter that keeps its journal in stateDir (see
 // StateDir). It asks supervisord who it is.
 func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restarter, error) {
+	created := time.Now() // a busy supervisord takes its time
 	identifier, err := client.Identifier(ctx)
 	if err != nil {
 		return nil, err
@@ -181,6 +183,7 @@ func NewRestarter(ctx context.Context, client *Client, stateDir string) (*Restar
 		journal:    journal,
 		daemon:     daemon,
 		boot:       bootID(),
+		created:    created,
 		poller:     newPoller(client),
 		asking:     make(chan struct{}, 1),
 	}, nil
@@ -219,6 +222,7 @@ func (r *Restarter) Restart(ctx context.Context, p Process, plan Plan) (Process,
 		At:       now.Now.Unix(),
 		StopWait: int((stopWait + plan.MayEnd) / time.Second),
 		Before:   plan.Before != nil,
+		Unseen:   plan.Before == nil,
 		Daemon:   daemon,
 		Boot:     r.boot,
 	}}
@@ -501,7 +505,6 @@ type work struct {
 	accepted bool            // and it has said that it does
 	last     Process         // as it was last seen
 	seen     time.Time       // when that was
-	silent   bool            // it has not been seen since supervisord was last told to stop it
 	open     bool            // the intent is for the next listener
 }
 
@@ -528,10 +531,7 @@ func (w *work) run(ctx context.Context, stage func(context.Context) (Process, er
 // leaveOpen ends the work and leaves its intent for the next listener.
 func (w *work) leaveOpen() (Process, error) {
 	w.open = true
-	if w.silent && !w.accepted {
-		w.Unanswered = true
-		w.note()
-	}
+	w.note() // whether it has been seen since it was to be stopped
 	return Process{}, &OpenError{State: w.last.State, Err: context.Cause(w.ending)}
 }
 
@@ -543,7 +543,6 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 	for again := (backoff{}); ; {
 		var refusal error
 		if p.State == Running { // else a stop that was accepted has its effect late
-			w.silent = true
 			refusal = w.client.Stop(ctx, w.namespec())
 		}
 		if IsFault(refusal, FaultShutdownState) && !w.accepted { // else a stop may still have its effect
@@ -551,7 +550,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		}
 		w.accepted = w.accepted || refusal == nil
 		w.sent = w.accepted || mayHaveWorked(refusal)
-		if w.sent && time.Since(w.seen) > time.Second { // supervisord was busy
+		if w.sent && time.Since(w.seen) > time.Second { // as when supervisord was busy
 			w.At = w.last.Now.Add(time.Since(w.seen)).Unix()
 			w.note()
 		}
@@ -585,7 +584,7 @@ func (w *work) stop(ctx context.Context) (Process, error) {
 		case w.ending.Err() != nil && p.State == Running:
 			return w.leaveOpen()
 		}
-		w.At = p.Now.Unix()
+		w.At, w.Unseen = p.Now.Unix(), p.State == Running
 		if w.accepted {
 			w.note()
 		} else if err := w.journal.write(w.intent); err != nil {
@@ -611,7 +610,7 @@ func (w *work) afterBefore(ctx context.Context, stopWait time.Duration) (Process
 	case w.ending.Err() != nil:
 		return Process{}, context.Cause(w.ending)
 	}
-	w.At, w.StopWait, w.Before = p.Now.Unix(), int(stopWait/time.Second), false
+	w.At, w.StopWait, w.Before, w.Unseen = p.Now.Unix(), int(stopWait/time.Second), false, true
 	if err := w.journal.write(w.intent); err != nil {
 		return Process{}, err
 	}
@@ -751,6 +750,7 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 		return Process{}, nil // all its processes have been started anew
 	}
 	w.sent = true
+	unseen := w.Unseen
 	var begun time.Time
 	for {
 		p, err := w.look(ctx)
@@ -759,7 +759,10 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 		}
 		if begun.IsZero() {
 			begun = time.Now()
-			w.mayBeLate(p)
+			if unseen && w.mayBeLate(p) {
+				w.At = p.Now.Unix()
+				w.note()
+			}
 		}
 		switch {
 		case w.ending.Err() != nil:
@@ -791,15 +794,22 @@ func (w *work) resume(ctx context.Context) (Process, error) {
 	}
 }
 
-// mayBeLate allows for a supervisord that does only now what a listener told it, having been
-// busy, or even stopped, since. It starts the next listener as soon as it goes on.
-func (w *work) mayBeLate(p Process) {
+// mayBeLate reports whether our stop may have met p only now. A supervisord that was busy, or
+// frozen, does what it was told, however long ago, as soon as it goes on; and then it starts
+// the next listener.
+func (w *work) mayBeLate(p Process) bool {
 	const soon = time.Minute
-	runs := w.sameRun(p) && p.State == Running
-	if runs || w.Unanswered && (p.PID != 0 || p.Now.Sub(p.Stopped) < soon) {
-		w.At, w.Unanswered = p.Now.Unix(), false
-		w.note()
+	end := p.Now
+	if p.PID == 0 {
+		end = p.Stopped
 	}
+	switch {
+	case p.Now.Sub(end) > soon+time.Since(w.created):
+		return false
+	case p.State == Exited && !w.isGo(): // which a stop does not do
+		return false
+	}
+	return w.sameRun(p) || end.Sub(p.Started) < soon
 }
 
 // failedToStart reports whether p has not come to run since it was last
@@ -828,7 +838,7 @@ func (w *work) look(ctx context.Context) (Process, error) {
 		p, err := w.poller.look(ctx, w.namespec())
 		switch {
 		case err == nil:
-			w.last, w.seen, w.silent = p, time.Now(), false
+			w.last, w.seen, w.Unseen = p, time.Now(), false
 			return p, nil
 		case IsGone(err):
 			return Process{}, &ChangedError{}

@@ -885,7 +885,7 @@ func TestKilledWhileSupervisordIsBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, supervisor.Python, supervisortest.Program{})
 		time.Sleep(5 * time.Second)
-		b.writeIntent(b.process(), "")
+		b.writeIntent(b.process(), `,"unseen":true`)
 		time.Sleep(time.Minute)
 		time.AfterFunc(time.Second, func() { b.client.Stop(t.Context(), worker) })
 		b.restarter.Resume(t.Context(), b.tell, func(p supervisor.Process, err error) { t.Errorf("%s: %v", p.Namespec(), err) })
@@ -896,33 +896,101 @@ func TestKilledWhileSupervisordIsBusy(t *testing.T) {
 	})
 }
 
-// TestLeftUnanswered has a supervisord that had not answered when a listener ended: what has
-// just been stopped when the next one comes is taken for ours, and nothing else.
-func TestLeftUnanswered(t *testing.T) {
-	const unanswered = `,"unanswered":true`
+// TestLeftUnseen has a process not looked at any more when a listener ended: what a frozen
+// supervisord may have stopped only when it went on is taken for ours, and nothing else.
+func TestLeftUnseen(t *testing.T) {
+	const unseen = `,"unseen":true`
+	stop := func(b *bench) { b.Operator(supervisortest.OperatorStop, worker) }
 	for _, tt := range []struct {
-		more string
-		ago  time.Duration
-		want supervisor.State
+		name, more string
+		happens    func(b *bench)
+		ago        time.Duration
+		want       supervisor.State
 	}{
-		{unanswered, 30 * time.Second, supervisor.Running},
-		{unanswered, 90 * time.Second, supervisor.Stopped},
-		{"", 30 * time.Second, supervisor.Stopped},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t, supervisor.Python, supervisortest.Program{})
-			time.Sleep(5 * time.Second)
-			b.writeIntent(b.process(), tt.more)
+		{"stopped just now", unseen, stop, 30 * time.Second, supervisor.Running},
+		{"stopped before that", unseen, stop, 90 * time.Second, supervisor.Stopped},
+		{"stopped just now, and had been seen", "", stop, 30 * time.Second, supervisor.Stopped},
+		{"ended by itself", unseen, func(b *bench) { b.Exit(worker, false) }, 30 * time.Second, supervisor.Exited},
+		{"a new run, stopped just now", unseen, func(b *bench) {
+			b.Exit(worker, true)
+			time.Sleep(30 * time.Second)
+			stop(b)
+		}, 5 * time.Second, supervisor.Running},
+		{"a new run, stopped after a while", unseen, func(b *bench) {
+			b.Exit(worker, true)
 			time.Sleep(time.Hour)
-			b.Operator(supervisortest.OperatorStop, worker)
-			time.Sleep(tt.ago)
-			b.restarter.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
-			if got := b.Process(worker).State; got != tt.want {
-				t.Errorf("stopped %v ago, %q: it is %v, want %v; steps %q", tt.ago, tt.more, got, tt.want, b.steps)
-			}
-			b.wantJournal(0)
+			stop(b)
+		}, 5 * time.Second, supervisor.Stopped},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, supervisortest.Program{})
+				time.Sleep(5 * time.Second)
+				b.writeIntent(b.process(), tt.more)
+				time.Sleep(time.Hour)
+				tt.happens(b)
+				time.Sleep(tt.ago)
+				next, err := supervisor.NewRestarter(t.Context(), b.client, b.dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				next.Resume(t.Context(), b.tell, func(supervisor.Process, error) {})
+				if got := b.Process(worker).State; got != tt.want {
+					t.Errorf("it is %v, want %v; steps %q", got, tt.want, b.steps)
+				}
+				b.wantJournal(0)
+			})
 		})
 	}
+}
+
+// TestUnseenIsWrittenDown has listeners end, or be killed, when the process has not been looked
+// at since supervisord was told to stop it, and when it has.
+func TestUnseenIsWrittenDown(t *testing.T) {
+	for _, before := range []func(context.Context) error{nil, func(context.Context) error { return nil }} {
+		for _, looks := range []int{0, 1} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, supervisor.Python, supervisortest.Program{StopTakes: time.Minute, StopWait: time.Minute})
+				time.Sleep(5 * time.Second)
+				ctx, end := context.WithCancel(t.Context())
+				var told atomic.Bool
+				var after atomic.Int32
+				b.Intercept(func(c supervisortest.Call) supervisortest.Fate {
+					switch {
+					case c.Method == "supervisor.stopProcess":
+						if !b.unseen() {
+							t.Errorf("call %d of %s: not written before that", c.Number, c.Method)
+						}
+						if c.Number == 1 {
+							return supervisortest.Fate{Fault: &supervisor.Fault{Code: supervisor.FaultFailed, Text: "FAILED"}}
+						}
+						told.Store(true)
+						return supervisortest.Fate{Then: end}
+					case told.Load() && int(after.Add(1)) > looks:
+						return supervisortest.Fate{LoseCall: true}
+					}
+					return supervisortest.Fate{}
+				})
+				_, err := b.restarter.Restart(ctx, b.process(), supervisor.Plan{Tell: b.tell, Before: before})
+				if !errors.As(err, new(*supervisor.OpenError)) {
+					t.Errorf("Restart: %v, want an OpenError", err)
+				}
+				if got := b.unseen(); got != (looks == 0) {
+					t.Errorf("after %d looks it is unseen: %v", looks, got)
+				}
+			})
+		}
+	}
+}
+
+// unseen reports whether that is written in the intent.
+func (b *bench) unseen() bool {
+	b.t.Helper()
+	text, err := os.ReadFile(intents(b.t, b.dir)[0])
+	if err != nil {
+		b.t.Error(err)
+	}
+	return strings.Contains(string(text), `"unseen":true`)
 }
 
 // TestResumeWithoutALook has a listener told to end before supervisord has answered it: it
@@ -1034,6 +1102,9 @@ func TestToldToEndAfterAnAcceptedStop(t *testing.T) {
 			t.Errorf("Restart: %v, want an OpenError", err)
 		}
 		b.wantJournal(1)
+		if b.unseen() {
+			t.Error("it was seen to run after its stop was accepted, and is written to be unseen")
+		}
 	})
 }
 

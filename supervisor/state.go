@@ -132,14 +132,14 @@ type intent struct {
 	PID     int   `json:"pid"`
 	Started int64 `json:"started"`
 
-	At         int64  `json:"at"`                   // supervisord's clock when it may last have begun to stop it
-	StopWait   int    `json:"stop_wait"`            // seconds until supervisord kills the process
-	Stopping   bool   `json:"stopping,omitempty"`   // our stop was seen to have its effect on that run or, by the Go supervisord, accepted
-	Before     bool   `json:"before,omitempty"`     // supervisord has not been told to stop it yet, but it may end by itself
-	Unanswered bool   `json:"unanswered,omitempty"` // supervisord has not answered since it was told to stop it
-	Starting   bool   `json:"starting"`             // it has stopped, and is being started
-	Daemon     int    `json:"supervisord_pid"`      // of the supervisord that ran it
-	Boot       string `json:"boot_id,omitempty"`    // of the system, where it has one
+	At       int64  `json:"at"`                 // supervisord's clock when it may last have begun to stop it
+	StopWait int    `json:"stop_wait"`          // seconds until supervisord kills the process
+	Stopping bool   `json:"stopping,omitempty"` // our stop was seen to have its effect on that run or, by the Go supervisord, accepted
+	Before   bool   `json:"before,omitempty"`   // supervisord has not been told to stop it yet, but it may end by itself
+	Unseen   bool   `json:"unseen,omitempty"`   // it has not been looked at since supervisord was told to stop it, or was about to be
+	Starting bool   `json:"starting"`           // it has stopped, and is being started
+	Daemon   int    `json:"supervisord_pid"`    // of the supervisord that ran it
+	Boot     string `json:"boot_id,omitempty"`  // of the system, where it has one
 }
 
 func (i intent) namespec() string { return Process{Group: i.Group, Name: i.Name}.Namespec() }

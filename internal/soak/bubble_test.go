@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 	socket := answer(t)
 	before := runtime.NumGoroutine()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFaults(t, 14*time.Second)
+		f := newFaults(t, supervisor.Grace)
 		b := &bubble{world: newWorld(t, f), socket: socket}
 		for i := range 10 {
 			b.add(supervisortest.Program{

@@ -94,8 +94,8 @@ func (f *faults) stick(d time.Duration) {
 	f.stuck.Store(max(f.stuck.Load(), time.Now().Add(d).UnixNano()))
 }
 
-// fate lets every seventh call go wrong. No call overtakes one that was given up, as
-// supervisord answers one after the other.
+// fate lets every seventh call go wrong. No call overtakes one that was given up, at the end
+// of the listener, too, as supervisord answers one after the other.
 func (f *faults) fate(c supervisortest.Call) supervisortest.Fate {
 	if !f.on.Load() {
 		return supervisortest.Fate{}
