@@ -78,7 +78,7 @@ func testByHand(h *host) {
 	slices.Sort(names)
 	bad, good := h.running(names[0]), h.running(names[1])
 	for _, program := range byHand {
-		h.until(program.args+" finds both healthy", 10*time.Second, func() bool {
+		h.until(program.args+" finds both healthy", 60*time.Second, func() bool {
 			status, says := h.byHand(program.args, "-g", "web")
 			return status == 0 && says.Status == "healthy" && len(says.Results) == 2*len(strings.Split(program.check, ","))
 		})
@@ -86,7 +86,7 @@ func testByHand(h *host) {
 	h.spoil(bad.PID, heartbeats, closed, memory, processor)
 	for _, program := range byHand {
 		checks := strings.Split(program.check, ",")
-		h.until(program.args+" finds one unhealthy", 15*time.Second, func() bool {
+		h.until(program.args+" finds one unhealthy", 60*time.Second, func() bool {
 			status, says := h.byHand(program.args, "-g", "web")
 			if status != 1 || says.Status != "unhealthy" {
 				return false
