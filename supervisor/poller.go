@@ -126,8 +126,8 @@ func (p *poller) see(waiting map[string][]chan<- sight) {
 		for _, process := range processes {
 			tell(process.Namespec(), process, nil)
 		}
-		for namespec := range waiting {
-			if err != nil {
+		if err != nil {
+			for namespec := range waiting {
 				tell(namespec, Process{}, err)
 			}
 		}
