@@ -426,7 +426,7 @@ func TestHookAtTheEnd(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 15*time.Second {
 		t.Errorf("it took %v to end", took)
 	}
 	if got := srv.Starts("web:a"); got != 2 {

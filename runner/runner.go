@@ -371,10 +371,10 @@ func (r *runner) run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	r.working, r.started = working, time.Now()
-	r.introduce()
 	if r.onStdio && r.Reload != nil {
 		r.reloadOnHUP(working)
 	}
+	r.introduce()
 	r.acting.Go(func() { r.contact(working) })
 
 	l := listener.New(listener.Config{In: r.Stdin, Out: r.Stdout, Skipped: func(e listener.Event, reason string) {

@@ -59,7 +59,7 @@ var httpCases = []test{
 
 	// Time.
 	{name: "an answer in pieces, in time", program: "http", args: always + "-t 5", target: trickles(ok, 5*time.Millisecond), want: healthy},
-	{name: "an answer in pieces, too late", program: "http", args: always + "-t 1", target: trickles(ok, 50*time.Millisecond),
+	{name: "an answer in pieces, too late", program: "http", args: always + "-t 3", target: trickles(ok, 150*time.Millisecond),
 		differs: rowTimeout, python: healthy, ours: unhealthy},
 	{name: "no time", program: "http", args: always + "-t 0", differs: rowNeverWorks, python: unhealthy, ours: refuses("argument -t/--timeout")},
 	{name: "less than no time", program: "http", args: always + "--timeout=-5", differs: rowNeverWorks, python: unhealthy, ours: refuses("argument -t/--timeout")},

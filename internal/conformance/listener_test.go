@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -39,14 +40,16 @@ var listenerCases = []test{
 	{name: "an old tick", program: "tcp", args: tcp, do: "TICK_60@old TERM", differs: rowOldTick, python: healthy, ours: nothing},
 	{name: "an identifier with a colon", program: "tcp", args: tcp, do: "TICK_60@colon TERM", differs: rowIdentifier, python: crashes, ours: healthy},
 	{name: "an identifier with a space", program: "tcp", args: tcp, do: "TICK_60@spaced TERM", differs: rowIdentifier, python: crashes, ours: healthy},
-	{name: "SIGTERM during a check", program: "http", args: "-n x -g web -u / -p $PORT -r 0 -t 1", target: hangs, do: "TICK_60& TERM", differs: rowHoldsUp,
+	{name: "SIGTERM during a check", program: "http", args: "-n x -g web -u / -p $PORT -r 0 -t 4", target: hangs, do: "TICK_60& TERM", differs: rowHoldsUp,
 		python: expectation{finds: "unhealthy", says: "READY\nRESULT 2\nOK"},
 		ours:   expectation{says: "READY\nRESULT 2\nOKREADY\n"}},
 	{name: "SIGTERM during a restart", program: "http", args: "-n x -N web:slow -u / -p $PORT -r 0", target: status("500 x"), do: "TICK_60& STOPPING TERM", set: func(w *world) {
-		w.server.Add(supervisortest.Program{Group: "web", Name: "slow", StopTakes: time.Second})
+		w.server.Add(supervisortest.Program{Group: "web", Name: "slow", StopTakes: 4 * time.Second})
 		w.also = append(w.also, "web:slow")
 		w.steps["STOPPING"] = func() {
-			w.server.Await(w.t.Context(), func() bool { return w.server.Process("web:slow").State == supervisor.Stopping })
+			ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+			defer cancel()
+			w.server.Await(ctx, func() bool { return w.server.Process("web:slow").State == supervisor.Stopping })
 		}
 	}, differs: rowHoldsUp,
 		python: expectation{finds: "slow unhealthy", says: "READY\nRESULT 2\nOK"},

@@ -5,22 +5,23 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// spin keeps a CPU busy for as long as whoever started it has standard input
-// open.
+// spin uses a fifth of a CPU, or what it gets, for as long as whoever started it has
+// standard input open.
 func spin() {
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	for n := uint32(1); ; n = n<<1 | n>>31 {
-		runtime.KeepAlive(n)
+	for ; ; time.Sleep(20 * time.Millisecond) {
+		for begun := time.Now(); time.Since(begun) < 5*time.Millisecond; {
+		}
 	}
 }
 
@@ -31,7 +32,7 @@ var spinning struct {
 	err   error
 }
 
-// spinner returns the pid of a process that keeps a CPU busy: one for all cases,
+// spinner returns the pid of a process that keeps a CPU a bit busy: one for all cases,
 // of which none can really restart it.
 func spinner(t *testing.T) int {
 	t.Helper()

@@ -103,7 +103,6 @@ func (f *fromFile) alone(c *cobra.Command, file *config.File, cfg runner.Config)
 	if f.shard != "" {
 		what += ", those of shard " + f.shard
 	}
-	tell(record.Started, "looks at "+what)
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(reloads)
@@ -117,6 +116,7 @@ func (f *fromFile) alone(c *cobra.Command, file *config.File, cfg runner.Config)
 			}
 		}
 	}()
+	tell(record.Started, "looks at "+what)
 	around.run(ctx)
 	<-ctx.Done() // also where there are none
 	tell(record.Ended, cmp.Or(context.Cause(ctx), context.Canceled).Error())

@@ -56,19 +56,23 @@ func serve(t *testing.T, dir string, answers ...control.Answer) {
 	}
 }
 
-var web = control.Answer{
-	Listener: control.Listener{Name: "web", PID: 7, Started: time.Unix(1e9, 0), Watches: "web:*", Checks: []string{"http", "tcp"}, Policy: "restarts what fails",
-		Groups: []control.Group{{Name: "web", Panic: "20 of 20 fail http at once"}}, Trouble: "no answer"},
-	Processes: []control.Process{
-		{Process: "web:a", State: "RUNNING", Restarts: 2, Limit: "5/10m", StartPeriod: 12, Would: "nothing yet: http has failed 1 of 3", Rules: []control.Rule{
-			{Check: "http", Status: "unhealthy", Verdict: "healthy", Failures: "1 of 3", Reason: "503 \x1b[2J", Looked: time.Now().Add(-time.Hour)},
-			{Check: "tcp", Status: "healthy", Verdict: "unhealthy", Failures: "3 of 3", Successes: "1 of 2", Looked: time.Now()},
-		}},
-		{Process: "web:b", State: "STOPPED", Would: "nothing: it is STOPPED", PausedUntil: time.Unix(1e9, 0)},
-	},
+// web is what a listener answers, now.
+func web() control.Answer {
+	return control.Answer{
+		Listener: control.Listener{Name: "web", PID: 7, Started: time.Unix(1e9, 0), Watches: "web:*", Checks: []string{"http", "tcp"}, Policy: "restarts what fails",
+			Groups: []control.Group{{Name: "web", Panic: "20 of 20 fail http at once"}}, Trouble: "no answer"},
+		Processes: []control.Process{
+			{Process: "web:a", State: "RUNNING", Restarts: 2, Limit: "5/10m", StartPeriod: 12, Would: "nothing yet: http has failed 1 of 3", Rules: []control.Rule{
+				{Check: "http", Status: "unhealthy", Verdict: "healthy", Failures: "1 of 3", Reason: "503 \x1b[2J", Looked: time.Now().Add(-time.Hour)},
+				{Check: "tcp", Status: "healthy", Verdict: "unhealthy", Failures: "3 of 3", Successes: "1 of 2", Looked: time.Now()},
+			}},
+			{Process: "web:b", State: "STOPPED", Would: "nothing: it is STOPPED", PausedUntil: time.Unix(1e9, 0)},
+		},
+	}
 }
 
 func TestPrinted(t *testing.T) {
+	web := web()
 	dir := listeners(t, web)
 	// What a listener left that was killed.
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "supervisor", "gone.sock"), Net: "unix"})
@@ -113,7 +117,7 @@ func TestPrinted(t *testing.T) {
 func TestRefused(t *testing.T) {
 	empty := listeners(t)
 	bad := listeners(t, control.Answer{Error: "that is bad", Listener: control.Listener{Name: "bad"}})
-	good := listeners(t, web)
+	good := listeners(t, web())
 	for _, tt := range []struct {
 		args   string
 		dir    string

@@ -298,7 +298,7 @@ func TestServeProbeHangs(t *testing.T) {
 		fmt.Sscan(string(text), &script)
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.ends(5 * time.Second)
+	p.ends(patience)
 	if err := syscall.Kill(script, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the script %d goes on: %v", script, err)
 	}
@@ -326,5 +326,5 @@ func TestServeProbeWithoutSupervisord(t *testing.T) {
 		p.until("", away)
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	p.ends(5 * time.Second)
+	p.ends(patience)
 }

@@ -147,7 +147,7 @@ func (x *terminal) signal(s syscall.Signal) {
 // A table on a terminal is as wide as that, and has colours; not where nobody
 // wants them, and not elsewhere.
 func TestTerminal(t *testing.T) {
-	dir := listeners(t, web)
+	dir := listeners(t, web())
 	red := "\x1b[31munhealthy\x1b[0m"
 	for _, tt := range []struct {
 		name           string
@@ -187,7 +187,7 @@ const (
 // On a terminal --watch redraws in place until it is interrupted, and leaves the
 // terminal as it was, with the last look.
 func TestWatchOnTerminal(t *testing.T) {
-	dir := listeners(t, web)
+	dir := listeners(t, web())
 	for name, interrupt := range map[string]func(x *terminal){
 		"^C":      func(x *terminal) { x.master.WriteString("\x03") },
 		"SIGTERM": func(x *terminal) { x.signal(syscall.SIGTERM) },
@@ -230,7 +230,7 @@ func TestWatchOnTerminal(t *testing.T) {
 
 // A terminal that is given another size is drawn anew at once.
 func TestWatchIsResized(t *testing.T) {
-	x := onTerminal(t, 120, 30, nil, "explain", "--watch=1h", "--state-dir", listeners(t, web))
+	x := onTerminal(t, 120, 30, nil, "explain", "--watch=1h", "--state-dir", listeners(t, web()))
 	x.await("a table", func(shown string) bool { return strings.Contains(shown, "20 of 20 fail http at once") })
 	x.resize(60, 10)
 	x.await("a smaller table", func(shown string) bool { return strings.Contains(shown, "more lines") })
@@ -243,7 +243,7 @@ func TestWatchGoesOn(t *testing.T) {
 	dir := listeners(t)
 	x := onTerminal(t, 120, 30, nil, "explain", "--watch=20ms", "--state-dir", dir)
 	x.await("that there is no listener", func(shown string) bool { return strings.Contains(shown, "no listener runs with its state in") })
-	serve(t, dir, web)
+	serve(t, dir, web())
 	x.await("the listener", func(shown string) bool { return strings.Contains(shown, "would be nothing: it is STOPPED") })
 	x.signal(syscall.SIGTERM)
 	if shown, status := x.end(); status != 0 || !strings.Contains(shown, left) {

@@ -191,10 +191,22 @@ func TestRetention(t *testing.T) {
 		}
 		put(t, d, batch...)
 	}
-	info, err := os.Stat(path)
-	if err != nil || info.Size() > 3<<20 {
-		t.Errorf("the file has %d bytes, error %v", info.Size(), err)
+	shrunk := func() { // for which it takes two seconds of a batch at most
+		t.Helper()
+		for begun := time.Now(); ; put(t, d) {
+			info, err := os.Stat(path)
+			if err == nil && info.Size() <= 3<<20 {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(begun) > 30*time.Second {
+				t.Fatalf("the file has %d bytes", info.Size())
+			}
+		}
 	}
+	shrunk()
 	if got := found(t, path, sinks.Filter{Kinds: []record.Kind{record.Restart}}); len(got) != 40 || got[0].ID != first.ID {
 		t.Errorf("%d of 40 restarts are left", len(got))
 	}
@@ -209,9 +221,7 @@ func TestRetention(t *testing.T) {
 	}
 	now = now.Add(10 * time.Minute)
 	put(t, d, restarts...)
-	if info, err = os.Stat(path); err != nil || info.Size() > 3<<20 {
-		t.Errorf("the file has %d bytes, error %v", info.Size(), err)
-	}
+	shrunk()
 	if n := len(found(t, path, sinks.Filter{Kinds: []record.Kind{record.Restart}})); n == 0 || n >= 1000 {
 		t.Errorf("%d restarts are left", n)
 	}

@@ -28,7 +28,7 @@ const done = "done"
 var programs = []supervisortest.Program{
 	{Group: "web", Name: "steady", Command: "sleep 1000"},
 	{Group: "web", Name: "slow", Command: `sh -c "trap '' TERM; while :; do sleep 0.1; done"`,
-		StartTakes: time.Second, StopTakes: time.Hour, StopWait: time.Second},
+		StartTakes: 3 * time.Second, StopTakes: time.Hour, StopWait: 4 * time.Second},
 	{Name: "starting", Command: "sleep 1000", Stopped: true, StartTakes: time.Hour},
 	{Name: "backoff", Command: `sh -c "sleep 0.1; exit 1"`, Stopped: true, StartTakes: 10 * time.Second,
 		Startup: 100 * time.Millisecond, Fails: always, Retries: 1000},
@@ -167,7 +167,7 @@ func start(s subject, ctx context.Context, namespec string) error { return s.Sta
 var descriptions = map[supervisor.State]*regexp.Regexp{
 	supervisor.Stopped:  regexp.MustCompile(`^([A-Z][a-z]{2} \d\d \d\d:\d\d [AP]M|Exited too quickly \(process log may have details\))$`),
 	supervisor.Starting: regexp.MustCompile(`^$`),
-	supervisor.Running:  regexp.MustCompile(`^pid \d+, uptime 0:00:\d\d$`),
+	supervisor.Running:  regexp.MustCompile(`^pid \d+, uptime 0:0\d:\d\d$`),
 	supervisor.Backoff:  regexp.MustCompile(`^Exited too quickly \(process log may have details\)$`),
 	supervisor.Stopping: regexp.MustCompile(`^$`),
 	supervisor.Exited:   regexp.MustCompile(`^[A-Z][a-z]{2} \d\d \d\d:\d\d [AP]M$`),
