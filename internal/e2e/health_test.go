@@ -34,9 +34,9 @@ func testHealth(t *testing.T, supervisord string) {
 defaults: {failure_threshold: 1, max_unavailable: none, backoff: none}
 watch:
   - processes: web:*
-    checks: [{file: {max_age: 3s, root: .}}]
+    checks: [{file: {max_age: 30s, root: ., fail_on_error: true}}]
     unless_down: cache
-    drain: 3s
+    drain: 6s
 probes:
   - {name: cache, redis: {address: "${CACHE}", password: sesame}, period: 500ms, timeout: 500ms}
 health:
@@ -55,7 +55,7 @@ command={self} worker
 ` + listener("checks", "supervisor_checks run --config "+file, -2, "autorestart=true", "environment=CACHE=\""+cache.Address+"\"")
 	h := newHost(t, supervisord, realsupervisord.Start(t, supervisord, fill(t, config)))
 	told := regexp.MustCompile(`tells at (127\.0\.0\.1:\d+) how`)
-	h.until("it can be asked", 20*time.Second, func() bool { return told.MatchString(h.log("checks")) })
+	h.until("it can be asked", time.Minute, func() bool { return told.MatchString(h.log("checks")) })
 	address := told.FindStringSubmatch(h.log("checks"))[1]
 	ask := func(path string) (int, string) {
 		resp, err := http.Get("http://" + address + path)
@@ -80,7 +80,7 @@ command={self} worker
 	answers("it lives", "/livez", 200, "ok")
 	answers("there are figures", "/metrics", 200, `supervisor_check_success{check="file",process="web:a"} 1`)
 
-	h.spoil(a.PID)
+	h.spoil(a.PID, link)
 	answers("the worker is drained", "/gate", 503, "The web:a.drain is DEAD!")
 	if text, err := os.ReadFile(filepath.Join(h.Dir, "web:a.drain.dead")); err != nil || !strings.HasPrefix(string(text), "draining: file: ") {
 		h.t.Errorf("the file has %q, error %v", text, err)
@@ -90,7 +90,7 @@ command={self} worker
 
 	cache.Hang()
 	answers("Redis is missed", "/gate", 503, "The cache is DEAD!")
-	h.spoil(b.PID)
+	h.spoil(b.PID, link)
 	h.until("the worker is left alone", 40*time.Second, func() bool {
 		return strings.Contains(h.log("checks"), "web:b not restarted now: cache is down, which it depends on")
 	})

@@ -45,14 +45,14 @@ stopasgroup=true
 				h.t.Fatalf("%s is %v", namespec, p.State)
 			}
 		}
-		h.until("all have beaten, for longer than a beat may be old", 20*time.Second, func() bool {
+		h.until("all have beaten, for longer than a beat may be old", time.Minute, func() bool {
 			old := h.process("beats:shell").Uptime > 5*time.Second
 			return old && strings.Count(once(), " healthy ") == len(processes)
 		})
 		for _, namespec := range processes {
 			p := h.process(namespec)
 			freeze(h, p.PID)
-			h.until(namespec+" is missed", 20*time.Second, func() bool {
+			h.until(namespec+" is missed", time.Minute, func() bool {
 				for line := range strings.Lines(once()) {
 					if strings.HasPrefix(line, namespec+" ") {
 						return strings.Contains(line, " unhealthy ")

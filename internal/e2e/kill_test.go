@@ -100,7 +100,7 @@ redirect_stderr=true
 			if h.intents() > 0 {
 				inRestarts++
 			}
-			h.until("the listener runs", 20*time.Second, func() bool {
+			h.until("the listener runs", time.Minute, func() bool {
 				pid := h.process("lis").PID
 				return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 			})

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,16 +25,25 @@ stdout_logfile_backups=30
 
 // testLog has a listener restart a process because of what is in its log, once.
 func testLog(h *host, log func() string) {
+	// What the writers write when they start is there when the listener looks first.
+	var lis int
+	h.until("the listener runs", time.Minute, func() bool {
+		lis = h.Child("supervisor_checks")
+		return lis != 0
+	})
+	freeze(h, lis)
+	h.until("the logs have been renamed once", time.Minute, func() bool {
+		return exists(filepath.Join(h.Dir, "bad.log.1")) && exists(filepath.Join(h.Dir, "good.log.1"))
+	})
+	syscall.Kill(lis, syscall.SIGCONT)
 	bad, good := h.running("bad"), h.running("good")
 	h.says(`(?m)^bad +RUNNING, .*\n +log +healthy `, "explain")
 	h.spoil(bad.PID)
 	h.restarted(bad, 30*time.Second)
-	h.until("it works again", 20*time.Second, func() bool { return strings.Contains(log(), "bad works again") })
+	h.until("it works again", time.Minute, func() bool { return strings.Contains(log(), "bad works again") })
 	again := h.running("bad")
 	h.says(`(?m)^bad +RUNNING, .*\n +log +healthy `, "explain")
-	if found, _ := filepath.Glob(filepath.Join(h.Dir, "bad.log.*")); len(found) < 3 {
-		h.t.Errorf("the log was not renamed: %q", found)
-	}
+	h.until("the log has been renamed thrice", time.Minute, func() bool { return exists(filepath.Join(h.Dir, "bad.log.3")) })
 	if want := regexp.MustCompile("bad unhealthy: log: `\\^ERROR` 3 times within 1m, last in the stdout log: .*ERROR 3"); !want.MatchString(log()) {
 		h.t.Errorf("it does not say %q, but\n%s", want, log())
 	}

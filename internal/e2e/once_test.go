@@ -191,7 +191,7 @@ func TestByHandFindsSupervisord(t *testing.T) {
 			words := h.words(program.args)
 			args := append([]string{"-rm", "sh", "-c", script, strings.TrimPrefix(h.URL, "unix://"), filepath.Join(bin, words[0])}, words[1:]...)
 			var out []byte
-			h.until(words[0]+" finds both healthy", 10*time.Second, func() bool {
+			h.until(words[0]+" finds both healthy", time.Minute, func() bool {
 				cmd := shell("unshare", append(args, "-n", "try", "-g", "web", "--once")...)
 				out, _ = cmd.CombinedOutput()
 				return cmd.ProcessState.ExitCode() == 0 && strings.Count(string(out), " healthy ") == 2*len(strings.Split(program.check, ","))

@@ -26,7 +26,7 @@ import (
 // at the socket NAME.sock, until there is a file bad-PID with the ways in which
 // it goes bad. A file bad is for all workers, and stops their heartbeats. A
 // worker takes as long to stop as WORKER_STOPS says, at random up to that with
-// WORKER_RANDOM, and then may fail to start.
+// WORKER_RANDOM, and then may fail to start; and as long as there is a file hold-PID.
 func worker() {
 	name := os.Getenv("SUPERVISOR_PROCESS_NAME")
 	stops, _ := time.ParseDuration(os.Getenv("WORKER_STOPS"))
@@ -43,6 +43,11 @@ func worker() {
 		}
 		stops = time.Duration(rand.Int64N(int64(stops)))
 	}
+	heartbeat, err := notify.Open(".")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
 	var web service
 	if len(os.Args) > 2 {
 		if err := web.serve(os.Args[2], name); err != nil {
@@ -50,15 +55,13 @@ func worker() {
 			os.Exit(1)
 		}
 	}
-	heartbeat, err := notify.Open(".")
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
 	for beats := true; ; {
 		select {
 		case <-terms:
 			time.Sleep(stops)
+			for exists("hold-" + strconv.Itoa(os.Getpid())) {
+				time.Sleep(20 * time.Millisecond)
+			}
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -72,9 +75,17 @@ func worker() {
 		}
 		os.Remove(order)
 		for _, way := range strings.Fields(string(ways)) {
-			if way == heartbeats {
+			var err error
+			switch way {
+			case heartbeats:
 				beats = false
-			} else if err := web.goBad(way); err != nil {
+			case link:
+				beats = false
+				err = replace(notify.Path(".", os.Getenv("SUPERVISOR_GROUP_NAME"), name, os.Getpid()))
+			default:
+				err = web.goBad(way)
+			}
+			if err != nil {
 				fmt.Println(err)
 				os.Exit(1)
 			}
@@ -85,6 +96,7 @@ func worker() {
 // The ways in which a worker goes bad, and one in which it does not.
 const (
 	heartbeats = "heartbeats" // it sends no more
+	link       = "link"       // it sends no more, and where they were is a symbolic link
 	closed     = "closed"     // its port and its socket refuse connections
 	status     = "status"     // it answers HTTP with status 500
 	fault      = "fault"      // it answers XML-RPC with a fault
@@ -103,20 +115,21 @@ type service struct {
 	status, fault atomic.Bool
 }
 
-// serve listens at a port and, if the worker has a name, at NAME.sock.
+// serve listens, if the worker has a name, at NAME.sock, and then at a port.
 func (s *service) serve(port, name string) error {
+	if name != "" {
+		os.Remove(name + ".sock") // of the worker before
+		l, err := net.Listen("unix", name+".sock")
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return err
 	}
 	s.listeners = append(s.listeners, l)
-	if name != "" {
-		os.Remove(name + ".sock") // of the worker before
-		if l, err = net.Listen("unix", name+".sock"); err != nil {
-			return err
-		}
-		s.listeners = append(s.listeners, l)
-	}
 	for _, l := range s.listeners {
 		go http.Serve(l, s)
 	}
@@ -173,16 +186,23 @@ func (s *service) goBad(way string) error {
 	return nil
 }
 
-// knock is a script that finds out whether a worker with its port in its name, as web_8000,
-// accepts connections.
-func knock(name string) {
+// replace puts a symbolic link in the place of a file.
+func replace(path string) error {
+	if err := os.Symlink("nowhere", path+".link"); err != nil {
+		return err
+	}
+	return os.Rename(path+".link", path)
+}
+
+// knock finds out whether a worker with its port in its name, as web_8000, accepts
+// connections. It is also a script.
+func knock(name string) error {
 	_, port, _ := strings.Cut(name, "_")
 	c, err := net.Dial("tcp", "127.0.0.1:"+port)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
 	}
-	c.Close()
+	return c.Close()
 }
 
 // used returns how much processor time this process has used.
@@ -247,6 +267,19 @@ func (h *host) spoil(pid int, ways ...string) {
 	if err := os.Rename(order+".new", order); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// hold keeps the worker with that pid from ending when it is told to stop, until it is let
+// go.
+func (h *host) hold(pid int) (letGo func()) {
+	h.t.Helper()
+	order := filepath.Join(h.Dir, "hold-"+strconv.Itoa(pid))
+	if err := os.WriteFile(order, nil, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	letGo = func() { os.Remove(order) }
+	h.t.Cleanup(letGo)
+	return letGo
 }
 
 // freeze stops a process without its knowledge, until the end of the test.

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	startWithin = 20 * time.Second // until it answers
-	stopWithin  = 20 * time.Second // its processes have ten by default
+	startWithin = time.Minute // until it answers
+	stopWithin  = time.Minute // its processes have ten seconds by default
 	poll        = 20 * time.Millisecond
 )
 
