@@ -36,7 +36,7 @@ func TestCount(t *testing.T) {
 		}
 		return c.Run(c.StartRound(t.Context(), nil), p)
 	}
-	for deadline := time.Now().Add(10 * time.Second); children.Run(children.StartRound(t.Context(), nil), p).Status != checks.Unhealthy; {
+	for deadline := time.Now().Add(30 * time.Second); children.Run(children.StartRound(t.Context(), nil), p).Status != checks.Unhealthy; {
 		if time.Now().After(deadline) {
 			t.Fatal("it has not started its children")
 		}

@@ -220,10 +220,6 @@ func TestProgram(t *testing.T) {
 }
 
 func TestServer(t *testing.T) {
-	requestsR, requestsW := io.Pipe()
-	repliesR, repliesW := io.Pipe()
-	var stderr bytes.Buffer
-	exit := make(chan int, 1)
 	p := prober.Prober{Metric: "login_latency_msec", Probe: func(ctx context.Context) error {
 		prober.Add(ctx, "rows", 7)
 		prober.Add(ctx, "total", 7)
@@ -240,39 +236,48 @@ func TestServer(t *testing.T) {
 		}
 		return nil
 	}}
-	go func() {
-		exit <- prober.Run(p, []string{"--server", "--option", "target=bad", "--option", "what=way", "--timeout", "50ms"}, requestsR, repliesW, &stderr)
-		repliesW.Close()
-	}()
-	client := cloudprober.NewClient(repliesR, requestsW)
-	var wg sync.WaitGroup
-	for target, want := range map[string]struct{ failure, payload string }{
-		"good":    {"", "login_latency_msec X\nrows 7\n"},
-		"":        {"no way", "rows 7\n"},
-		"skipped": {"skipped", "rows 7\n"},
-		"sundays": {"skipped: on Sundays: skipped", "rows 7\n"},
-		"slow":    {"it takes longer than 50ms", "rows 7\n"},
+	type answer struct{ failure, payload string }
+	for timeout, answers := range map[string]map[string]answer{
+		"1m": {
+			"good":    {"", "login_latency_msec X\nrows 7\n"},
+			"":        {"no way", "rows 7\n"},
+			"skipped": {"skipped", "rows 7\n"},
+			"sundays": {"skipped: on Sundays: skipped", "rows 7\n"},
+		},
+		"50ms": {"slow": {"it takes longer than 50ms", "rows 7\n"}},
 	} {
-		wg.Go(func() {
-			var options []cloudprober.Option
-			if target != "" {
-				options = append(options, cloudprober.Option{Name: "target", Value: target})
-			}
-			got, err := client.Do(t.Context(), time.Minute, options)
-			payload := regexp.MustCompile(`msec [0-9.e-]+\n`).ReplaceAllString(got.Payload, "msec X\n")
-			if got.Error != want.failure || payload != want.payload || err != nil {
-				t.Errorf("%q: got %+v, %v; want %+v", target, got, err, want)
-			}
-		})
-	}
-	wg.Wait()
-	client.Close()
-	if got := <-exit; got != 0 {
-		t.Errorf("exit status %d, want 0", got)
-	}
-	note := "login_latency: \"total 7\" is no metric: cloudprober has a metric of that name itself\n"
-	if got, want := stderr.String(), strings.Repeat(note, 5); got != want {
-		t.Errorf("stderr %q, want %q", got, want)
+		requestsR, requestsW := io.Pipe()
+		repliesR, repliesW := io.Pipe()
+		var stderr bytes.Buffer
+		exit := make(chan int, 1)
+		go func() {
+			exit <- prober.Run(p, []string{"--server", "--option", "target=bad", "--option", "what=way", "--timeout", timeout}, requestsR, repliesW, &stderr)
+			repliesW.Close()
+		}()
+		client := cloudprober.NewClient(repliesR, requestsW)
+		var wg sync.WaitGroup
+		for target, want := range answers {
+			wg.Go(func() {
+				var options []cloudprober.Option
+				if target != "" {
+					options = append(options, cloudprober.Option{Name: "target", Value: target})
+				}
+				got, err := client.Do(t.Context(), time.Minute, options)
+				payload := regexp.MustCompile(`msec [0-9.e-]+\n`).ReplaceAllString(got.Payload, "msec X\n")
+				if got.Error != want.failure || payload != want.payload || err != nil {
+					t.Errorf("%q: got %+v, %v; want %+v", target, got, err, want)
+				}
+			})
+		}
+		wg.Wait()
+		client.Close()
+		if got := <-exit; got != 0 {
+			t.Errorf("exit status %d, want 0", got)
+		}
+		note := "login_latency: \"total 7\" is no metric: cloudprober has a metric of that name itself\n"
+		if got, want := stderr.String(), strings.Repeat(note, len(answers)); got != want {
+			t.Errorf("stderr %q, want %q", got, want)
+		}
 	}
 }
 

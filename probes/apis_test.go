@@ -50,7 +50,7 @@ func TestAPIs(t *testing.T) {
 		body   string
 		want   string // of the error
 	}
-	with := func(url string) probes.HTTPConfig { return probes.HTTPConfig{URL: url} }
+	with := func(url string) probes.HTTPConfig { return probes.HTTPConfig{URL: url, Timeout: patience} }
 	for _, tt := range []struct {
 		name    string
 		make    func(url string) (probes.Probe, error)
@@ -159,12 +159,17 @@ func TestAPIs(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, next = range tt.answers {
-				begun := time.Now()
-				if got := checked(t, p); got != next.want {
-					t.Errorf("%d %.200s: %s\nwant %s", next.status, next.body, got, next.want)
+				look := func() time.Duration {
+					begun := time.Now()
+					if got := checked(t, p); got != next.want {
+						t.Errorf("%d %.200s: %s\nwant %s", next.status, next.body, got, next.want)
+					}
+					return time.Since(begun)
 				}
-				if took := time.Since(begun); took > probes.DefaultTimeout {
-					t.Errorf("it took %v", took)
+				for begun, took := time.Now(), look(); took > probes.DefaultTimeout; took = look() { // the machine may have other things to do
+					if time.Since(begun) > patience {
+						t.Fatalf("it took %v", took)
+					}
 				}
 			}
 			server.Close()
@@ -185,7 +190,7 @@ func TestDockerSocket(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "OK") })}
 	go server.Serve(l)
 	defer server.Close()
-	for _, cfg := range []probes.HTTPConfig{{UnixSocket: socket}, {URL: "unix://" + socket}} {
+	for _, cfg := range []probes.HTTPConfig{{UnixSocket: socket, Timeout: patience}, {URL: "unix://" + socket, Timeout: patience}} {
 		p, err := probes.NewDocker(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -201,7 +206,7 @@ func TestTCP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := probes.NewTCP(probes.TCPConfig{Address: l.Addr().String()})
+	p, err := probes.NewTCP(probes.TCPConfig{Address: l.Addr().String(), Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +267,11 @@ func TestCertificates(t *testing.T) {
 		{"any, which should be valid", expired, lax, time.Hour, "the certificate of the server was valid until "},
 		{"expired", expired, probes.TLS{CAFile: gone.CA}, 0, "TLS handshake: tls: failed to verify certificate: x509: "},
 	} {
-		tcp, err := probes.NewTCP(probes.TCPConfig{Address: tt.address, TLS: &tt.tls, CertMinValidity: tt.least})
+		tcp, err := probes.NewTCP(probes.TCPConfig{Address: tt.address, TLS: &tt.tls, CertMinValidity: tt.least, Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
 		}
-		web, err := probes.NewHTTP(probes.HTTPConfig{URL: "https://" + tt.address, TLS: tt.tls, CertMinValidity: tt.least})
+		web, err := probes.NewHTTP(probes.HTTPConfig{URL: "https://" + tt.address, TLS: tt.tls, CertMinValidity: tt.least, Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +300,7 @@ func TestAuthoritiesAreReadAgain(t *testing.T) {
 		}
 	}
 	put(before.CA)
-	tcp, err := probes.NewTCP(probes.TCPConfig{Address: address, TLS: &probes.TLS{CAFile: file}})
+	tcp, err := probes.NewTCP(probes.TCPConfig{Address: address, TLS: &probes.TLS{CAFile: file}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,7 +438,7 @@ func TestDNS(t *testing.T) {
 		{probes.DNSConfig{Host: "silent.test.", Timeout: 300 * time.Millisecond}, "no answer within 300ms"},
 		{probes.DNSConfig{Host: "localhost", Server: "127.0.0.1:1"}, "read udp "},
 	} {
-		tt.cfg.Server = cmp.Or(tt.cfg.Server, server.LocalAddr().String())
+		tt.cfg.Server, tt.cfg.Timeout = cmp.Or(tt.cfg.Server, server.LocalAddr().String()), cmp.Or(tt.cfg.Timeout, patience)
 		p, err := probes.NewDNS(tt.cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -446,7 +451,9 @@ func TestDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := checked(t, system); got != "" {
-		t.Errorf("as the system does: %s", got)
+	for begun, got := time.Now(), checked(t, system); got != ""; got = checked(t, system) {
+		if time.Since(begun) > patience {
+			t.Fatalf("as the system does: %s", got)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package probes_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 func TestRealEtcd(t *testing.T) {
 	t.Parallel()
 	s := realservers.Etcd(t)
-	p, err := probes.NewEtcd(probes.HTTPConfig{URL: "http://" + s.Address})
+	p, err := probes.NewEtcd(probes.HTTPConfig{URL: "http://" + s.Address, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,18 +23,18 @@ func TestRealEtcd(t *testing.T) {
 func TestRealNginx(t *testing.T) {
 	t.Parallel()
 	s := realservers.Nginx(t, nil)
-	p, err := probes.NewHTTP(probes.HTTPConfig{URL: "http://" + s.Address, ExpectBody: "^ok"})
+	p, err := probes.NewHTTP(probes.HTTPConfig{URL: "http://" + s.Address, ExpectBody: "^ok", Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	down, err := probes.NewHTTP(probes.HTTPConfig{URL: "http://" + s.Address + "/down"})
+	down, err := probes.NewHTTP(probes.HTTPConfig{URL: "http://" + s.Address + "/down", Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := checked(t, down); got != "503 Service Unavailable" {
 		t.Error(got)
 	}
-	tcp, err := probes.NewTCP(probes.TCPConfig{Address: s.Address})
+	tcp, err := probes.NewTCP(probes.TCPConfig{Address: s.Address, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestRealNginxTLS(t *testing.T) {
 		{"not trusted", probes.HTTPConfig{}, "TLS handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
 		{"another name", probes.HTTPConfig{TLS: probes.TLS{CAFile: certificates.CA, ServerName: "other.test"}}, "TLS handshake: tls: failed to verify certificate: x509: certificate is valid for db.test, not other.test"},
 	} {
-		tt.cfg.URL = "https://" + s.Address
+		tt.cfg.URL, tt.cfg.Timeout = "https://"+s.Address, patience
 		p, err := probes.NewHTTP(tt.cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -67,9 +68,25 @@ func TestRealNginxTLS(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", tt.name, got, tt.want)
 		}
 	}
-	tcp, err := probes.NewTCP(probes.TCPConfig{Address: s.Address, TLS: &trusted})
+	tcp, err := probes.NewTCP(probes.TCPConfig{Address: s.Address, TLS: &trusted, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	realservers.Put(t, tcp, s, "")
+}
+
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() {
+		realservers.Silent(t, func(address string) (*probes.HTTP, error) {
+			return probes.NewHTTP(probes.HTTPConfig{URL: "http://" + address})
+		})
+	})
+	all.Go(func() {
+		realservers.Silent(t, func(address string) (*probes.TCP, error) {
+			return probes.NewTCP(probes.TCPConfig{Address: address, TLS: &probes.TLS{}})
+		})
+	})
 }

@@ -184,8 +184,8 @@ func TestAskedToEnd(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := sh(tt.script)
-			c.Timeout, c.Grace = time.Second, tt.grace
-			output, err := c.Run(t.Context())
+			c.Grace = tt.grace
+			output, err := tooLong(t, &c)
 			if got := output.Stdout.String(); got != tt.output || !errors.Is(err, command.ErrTimeout) {
 				t.Errorf("got %q, error %v, want %q", got, err, tt.output)
 			}

@@ -38,6 +38,8 @@ func Nonsense(t *testing.T, timeout time.Duration, open func(address string) Pro
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var looks sync.WaitGroup
+	var mu sync.Mutex
+	var slow []func() // to be asked alone, for the machine may have had other things to do
 	for _, answer := range append(more, nonsense...) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -54,18 +56,60 @@ func Nonsense(t *testing.T, timeout time.Duration, open func(address string) Pro
 			}
 		}()
 		p := open(l.Addr().String())
-		looks.Go(func() {
+		inTime := func() bool {
 			begun := time.Now()
 			err := p.Check(t.Context())
-			if took := time.Since(begun); err == nil || took > timeout+500*time.Millisecond {
-				t.Errorf("%s: error %v after %v", answer.Name, err, took)
+			took := time.Since(begun)
+			if err == nil {
+				t.Errorf("%s: no error after %v", answer.Name, took)
+			}
+			return took <= timeout+500*time.Millisecond
+		}
+		alone := func() {
+			for begun := time.Now(); !inTime(); {
+				if time.Since(begun) > 30*time.Second {
+					t.Errorf("%s: no look ends in time", answer.Name)
+					return
+				}
+			}
+		}
+		looks.Go(func() {
+			if !inTime() {
+				mu.Lock()
+				defer mu.Unlock()
+				slow = append(slow, alone)
 			}
 		})
 	}
 	looks.Wait()
 	runtime.ReadMemStats(&after)
+	for _, alone := range slow {
+		alone()
+	}
 	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 128 {
 		t.Errorf("it used %d MiB", used)
+	}
+}
+
+// Silent has a probe without a time of its own ask a server that says nothing.
+func Silent[P Probe](t *testing.T, open func(address string) (P, error)) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p, err := open(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, is := any(p).(io.Closer); is {
+		defer p.Close()
+	}
+	begun := time.Now()
+	err = p.Check(t.Context())
+	if took := time.Since(begun); err == nil || took < 2*time.Second || took > 20*time.Second {
+		t.Errorf("%s: error %v after %v", p.Name(), err, took)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/supervisor-checks/supervisor-checks/internal/command"
 	"github.com/supervisor-checks/supervisor-checks/internal/jsoncheck"
 	"github.com/supervisor-checks/supervisor-checks/internal/script"
 )
@@ -102,6 +103,9 @@ func TestOutcomes(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := s.Run(t.Context(), script.Subject{})
+			for begun := time.Now(); errors.Is(o.Err, command.ErrTimeout) && o.Metrics == nil && time.Since(begun) < 30*time.Second; { // before it said anything
+				o = s.Run(t.Context(), script.Subject{})
+			}
 			text := ""
 			if o.Err != nil {
 				text = o.Err.Error()
@@ -354,9 +358,7 @@ func TestLastRunGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 2 {
 		first.Go(func() {
-			short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
-			defer stop()
-			s.Run(short, script.Subject{Key: "a"})
+			s.Run(ctx, script.Subject{Key: "a"})
 		})
 	}
 	defer first.Wait()

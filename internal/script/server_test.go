@@ -38,6 +38,8 @@ func serve(kind string) int {
 	}
 	in := bufio.NewReader(os.Stdin)
 	var held []cloudprober.Request
+	var late []cloudprober.Reply
+	silent := 0
 	for {
 		req, err := cloudprober.ReadRequest(in)
 		if err != nil {
@@ -50,7 +52,10 @@ func serve(kind string) int {
 		reply := cloudprober.Reply{ID: req.ID, Payload: fmt.Sprintf("id %d\npid %d\nlen{of=\"%s\"} %d\n", req.ID, os.Getpid(), options["of"], len(options["of"]))}
 		switch options["do"] {
 		case "silent":
+			silent++
 			continue
+		case "how silent":
+			reply.Payload += fmt.Sprintf("silent %d\n", silent)
 		case "long":
 			reply.Payload = "first 1\n" + strings.Repeat("a", 100_000) + "\nlast 1\n"
 		case "skipped":
@@ -67,11 +72,8 @@ func serve(kind string) int {
 			of := held[0].Options[len(held[0].Options)-1].Value
 			reply = cloudprober.Reply{ID: held[0].ID, Payload: fmt.Sprintf("of_%s 1\n", of)}
 			held = nil
-		case "late":
-			go func() {
-				time.Sleep(time.Duration(req.TimeLimit) + 50*time.Millisecond)
-				cloudprober.WriteReply(os.Stdout, reply)
-			}()
+		case "late": // comes when somebody asks for more
+			late = append(late, reply)
 			continue
 		case "unknown":
 			cloudprober.WriteReply(os.Stdout, cloudprober.Reply{ID: req.ID + 1000, Payload: "wrong 1\n"})
@@ -86,7 +88,10 @@ func serve(kind string) int {
 		case "fail":
 			reply.Error = "the site is down"
 		}
-		cloudprober.WriteReply(os.Stdout, reply)
+		for _, r := range append(late, reply) {
+			cloudprober.WriteReply(os.Stdout, r)
+		}
+		late = nil
 	}
 }
 
@@ -186,17 +191,15 @@ func TestServer(t *testing.T) {
 
 func TestServerIsLate(t *testing.T) {
 	t.Parallel()
-	s, _ := newServer(t, script.Config{Timeout: 2 * time.Second})
-	begun := time.Now()
-	var first script.Outcome
-	for first = s.Run(t.Context(), about("", "web")); first.Status != script.Healthy && time.Since(begun) < 30*time.Second; {
-		first = s.Run(t.Context(), about("", "web"))
-	}
+	s, _ := newServer(t, script.Config{})
+	first := s.Run(t.Context(), about("", "web"))
+	s.Limit(200 * time.Millisecond)
 	var late *cloudprober.TimeoutError
 	if o := s.Run(t.Context(), about("late", "web")); o.Status != script.Unhealthy || !errors.As(o.Err, &late) || o.Metrics != nil {
 		t.Errorf("a late reply: %+v", o)
 	}
-	if o := s.Run(t.Context(), about("", "web")); o.Status != script.Healthy || o.Metrics["pid"] != first.Metrics["pid"] {
+	s.Limit(time.Minute)
+	if o := s.Run(t.Context(), about("", "web")); o.Status != script.Healthy || o.Metrics["pid"] != first.Metrics["pid"] || o.Metrics["id"] != 3 {
 		t.Errorf("after it: %+v", o)
 	}
 }
@@ -237,9 +240,8 @@ func TestServerFails(t *testing.T) {
 					t.Fatal("the one before lives")
 				}
 			}
-			s.Run(t.Context(), about(tt.do, "web"))
-			if o := s.Run(t.Context(), about("", "web")); o.Status != script.Unknown || !strings.HasSuffix(o.Err.Error(), "; it is started again in 2s at the earliest") {
-				t.Errorf("%+v, though it has not been well for long", o)
+			if s.Run(t.Context(), about(tt.do, "web")); s.NextPause() != 4*time.Second {
+				t.Errorf("it pauses for %v next, though it has not been well for long", s.NextPause())
 			}
 			if l.count(tt.want) != 1 {
 				t.Errorf("it logs %q", l.lines)
@@ -298,37 +300,47 @@ func TestServerThatFallsSilent(t *testing.T) {
 	t.Parallel()
 	s, l := newServer(t, script.Config{})
 	before := s.Run(t.Context(), about("", "web"))
-	silent := func(name string, time time.Duration) {
-		ctx, cancel := context.WithTimeout(t.Context(), time)
-		defer cancel()
+	silentUntil := func(ctx context.Context, name string) {
 		if o := s.Run(ctx, about("silent", name)); o.Status != script.Unhealthy || !errors.Is(o.Err, context.DeadlineExceeded) {
 			t.Errorf("%+v", o)
 		}
 	}
-	answers := func() {
-		if o := s.Run(t.Context(), about("", "web")); o.Status != script.Healthy || o.Metrics["pid"] != before.Metrics["pid"] {
+	silent := func(name string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		silentUntil(ctx, name)
+	}
+	answers := func() (asked float64) {
+		o := s.Run(t.Context(), about("how silent", "web"))
+		if o.Status != script.Healthy || o.Metrics["pid"] != before.Metrics["pid"] {
 			t.Errorf("%+v", o)
 		}
+		return o.Metrics["silent"]
 	}
 	for range 2 {
-		silent("a", 20*time.Millisecond)
-		silent("b", 20*time.Millisecond)
+		silent("a")
+		silent("b")
 		answers()
 	}
 	var others sync.WaitGroup
+	ctx, end := context.WithCancelCause(t.Context())
+	asked := answers()
 	for i := range 3 { // between which and their end others have an answer
-		others.Go(func() { silent(fmt.Sprint("c", i), 500*time.Millisecond) })
+		others.Go(func() { silentUntil(ctx, fmt.Sprint("c", i)) })
 	}
-	for begun := time.Now(); time.Since(begun) < 200*time.Millisecond; {
-		answers()
+	for begun := time.Now(); answers() < asked+3; {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal("it is not asked")
+		}
 	}
+	end(context.DeadlineExceeded)
 	others.Wait()
 	answers()
 	for i := range 3 {
 		if l.count("") > 0 {
 			t.Errorf("it logs %q", l.lines)
 		}
-		silent(fmt.Sprint("p", i), 20*time.Millisecond)
+		silent(fmt.Sprint("p", i))
 	}
 	const why = "the server has failed: it has answered none of the last 3 requests in time"
 	if l.count("") != 1 || l.count(why+"; it is started again in 1s at the earliest") != 1 {
@@ -398,13 +410,19 @@ func TestServerThatReadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	const why = "the server has failed: it has answered none of the last 3 requests in time"
-	for _, want := range []string{"no reply within 50ms: ", "no reply within 50ms: ", "no reply within 50ms: ", why} {
-		if o := s.Run(t.Context(), script.Subject{}); o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), want) {
-			t.Errorf("%+v, want %s…", o, want)
+	look := func() script.Outcome { return s.Run(t.Context(), script.Subject{}) }
+	for range 3 {
+		if o := look(); o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), "no reply within 50ms: ") {
+			t.Errorf("%+v", o)
 		}
 	}
 	if l.count("sh: "+why) != 1 {
 		t.Errorf("it logs %q", l.lines)
+	}
+	for begun, o := time.Now(), look(); o.Status != script.Unknown || !strings.HasPrefix(o.Err.Error(), why); o = look() { // once it is asked within a pause
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("%+v, want %s…", o, why)
+		}
 	}
 	begun := time.Now()
 	s.Close()

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
@@ -11,8 +12,10 @@ import (
 	"github.com/supervisor-checks/supervisor-checks/probes/mysql"
 )
 
+// open has looks without a time of their own take as long as they need on a busy machine.
 func open(t *testing.T, cfg mysql.Config) *mysql.Probe {
 	t.Helper()
+	cfg.Timeout = cmp.Or(cfg.Timeout, 30*time.Second)
 	p, err := mysql.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +94,13 @@ func TestNonsense(t *testing.T) {
 		realservers.Answer{Name: "a greeting of 16 MiB", Once: "\xfe\xff\xff\x00", Over: strings.Repeat("\x0a", 32<<10)},
 		realservers.Answer{Name: "an error", Once: "\x09\x00\x00\x00\xff\x10\x04nobody"},
 	)
+}
+
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	realservers.Silent(t, func(address string) (*mysql.Probe, error) {
+		return mysql.New(mysql.Config{DSN: "probe@tcp(" + address + ")/"})
+	})
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -127,15 +127,20 @@ func TestWriterWithoutABroker(t *testing.T) {
 	}
 	l.Close()
 	w := newWriter(t, kafka.Config{Brokers: []string{l.Addr().String()}, Topic: "x"})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	begun := time.Now()
-	err = w.WriteBatch(ctx, results(3))
-	if err == nil || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("error %v, want that the connection is refused", err)
-	}
-	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("it took %v", took)
+	for limit := time.Second; ; limit *= 4 { // a busy machine may take longer to dial
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		begun := time.Now()
+		err := w.WriteBatch(ctx, results(3))
+		cancel()
+		if took := time.Since(begun); took > limit+20*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if err != nil && strings.Contains(err.Error(), "connection refused") {
+			return
+		}
+		if err == nil || limit > 10*time.Second {
+			t.Fatalf("error %v, want that the connection is refused", err)
+		}
 	}
 }
 
@@ -218,9 +223,6 @@ func TestWriterShowsWhoItIs(t *testing.T) {
 					cfg.SASL = nil
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), within)
-				if tt.name != "right password" {
-					ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
-				}
 				if c.fake != nil && tt.wrong != "" { // which would only end the connection
 					defer c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, TopLevel: true, Err: kerr.SaslAuthenticationFailed, Count: -1}).Remove()
 				}
@@ -256,11 +258,7 @@ func TestWriterUsesTLS(t *testing.T) {
 		{"without TLS", nil, "TLS"},
 	} {
 		cfg := kafka.Config{Brokers: brokers, Topic: topic, CreateTopic: true, TLS: tt.tls}
-		limit := within
-		if tt.err != "" {
-			limit = 5 * time.Second
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		ctx, cancel := context.WithTimeout(t.Context(), within)
 		err := newWriter(t, cfg).WriteBatch(ctx, results(1))
 		cancel()
 		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
@@ -288,7 +286,7 @@ func TestWriterEndsWithItsTime(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	if took := time.Since(begun); took > 15*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	close(release)
