@@ -438,22 +438,24 @@ func TestDNS(t *testing.T) {
 		{probes.DNSConfig{Host: "silent.test.", Timeout: 300 * time.Millisecond}, "no answer within 300ms"},
 		{probes.DNSConfig{Host: "localhost", Server: "127.0.0.1:1"}, "read udp "},
 	} {
-		tt.cfg.Server, tt.cfg.Timeout = cmp.Or(tt.cfg.Server, server.LocalAddr().String()), cmp.Or(tt.cfg.Timeout, patience)
+		tt.cfg.Server = cmp.Or(tt.cfg.Server, server.LocalAddr().String())
 		p, err := probes.NewDNS(tt.cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := checked(t, p); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+		got := checked(t, p)
+		for begun := time.Now(); got == "no answer within 3s" && time.Since(begun) < patience; { // the machine may have other things to do
+			got = checked(t, p)
+		}
+		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%+v: %s", tt.cfg, got)
 		}
 	}
-	system, err := probes.NewDNS(probes.DNSConfig{Host: "localhost", Expect: []string{"127.0.0.1", "::1"}})
+	system, err := probes.NewDNS(probes.DNSConfig{Host: "localhost", Expect: []string{"127.0.0.1", "::1"}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for begun, got := time.Now(), checked(t, system); got != ""; got = checked(t, system) {
-		if time.Since(begun) > patience {
-			t.Fatalf("as the system does: %s", got)
-		}
+	if got := checked(t, system); got != "" {
+		t.Errorf("as the system does: %s", got)
 	}
 }

@@ -140,13 +140,15 @@ func TestHTTP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			begun := time.Now()
-			got := checked(t, p)
-			if took := time.Since(begun); took > 20*time.Second {
-				t.Errorf("it took %v", took)
-			}
-			for got != tt.want && got == "no answer within 200ms" && time.Since(begun) < patience { // the machine may have other things to do
+			got, took := "", time.Hour
+			for begun := time.Now(); took > 2*time.Second || got == "no answer within 200ms" && got != tt.want; { // the machine may have other things to do
+				if time.Since(begun) > patience {
+					t.Errorf("it took %v", took)
+					break
+				}
+				look := time.Now()
 				got = checked(t, p)
+				took = time.Since(look)
 			}
 			if got != tt.want && !(tt.cfg.MaxLatency == 1 && strings.HasPrefix(got, tt.want)) || strings.Contains(got, "sesame") {
 				t.Errorf("%s\nwant %s", got, tt.want)

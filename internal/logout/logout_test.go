@@ -369,6 +369,7 @@ func TestServerClosesTheConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 		log.Info(fmt.Sprintf("line %d", i))
 		text, err := bufio.NewReader(conn).ReadString(0)
 		if err != nil || !strings.Contains(text, fmt.Sprintf("line %d", i)) {
@@ -432,14 +433,19 @@ func TestServerNeverReads(t *testing.T) {
 	}
 	c.await(t, "i/o timeout")
 	c.await(t, "the log to tcp://"+l.Addr().String()+" was too slow: ")
-	log, h, _ = open(t, "tcp://"+l.Addr().String(), "gelf")
-	for range 10 {
-		log.Info(long)
+	end := func() time.Duration {
+		log, h, _ := open(t, "tcp://"+l.Addr().String(), "gelf")
+		for range 10 {
+			log.Info(long)
+		}
+		begun := time.Now()
+		h.Close(200 * time.Millisecond)
+		return time.Since(begun)
 	}
-	begun := time.Now()
-	h.Close(200 * time.Millisecond)
-	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("it holds up the end for %v", took)
+	for begun, took := time.Now(), end(); took > 2*time.Second; took = end() { // the machine may have other things to do
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("it holds up the end for %v", took)
+		}
 	}
 }
 
