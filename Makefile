@@ -73,7 +73,7 @@ TICKS ?= 500
 SEQUENCES ?= 12
 # These come first, so that nothing waits for one of them at the end.
 LONGEST := ./internal/e2e ./runner ./internal/conformance ./supervisor/... ./internal/soak ./internal/migrate ./internal/cli ./internal/config
-TESTTIMEOUT ?= 10m
+TESTTIMEOUT ?= 20m
 .PHONY: unit
 unit: ## all tests, with the race detector, under each supervisord there is
 	KILLS=$(KILLS) OUTAGE=$(OUTAGE) TICKS=$(TICKS) SEQUENCES=$(SEQUENCES) SUPERVISORDS="$$(command -v supervisord):$$(tools/newest-supervisord "$(CACHE)/supervisor")" \
