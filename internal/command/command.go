@@ -343,6 +343,11 @@ func within(limit time.Duration, c <-chan struct{}) bool {
 	case <-c:
 		return true
 	case <-timer.C:
+	}
+	select { // who waits may have been held up until both were there
+	case <-c:
+		return true
+	default:
 		return false
 	}
 }

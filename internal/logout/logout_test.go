@@ -442,7 +442,7 @@ func TestServerNeverReads(t *testing.T) {
 		h.Close(200 * time.Millisecond)
 		return time.Since(begun)
 	}
-	for begun, took := time.Now(), end(); took > 2*time.Second; took = end() { // the machine may have other things to do
+	for begun, took := time.Now(), end(); took > 6*time.Second; took = end() { // the machine may have other things to do
 		if time.Since(begun) > 30*time.Second {
 			t.Fatalf("it holds up the end for %v", took)
 		}
