@@ -341,10 +341,9 @@ func within(limit time.Duration, c <-chan struct{}) bool {
 	defer timer.Stop()
 	select {
 	case <-c:
-		return true
 	case <-timer.C:
 	}
-	select { // who waits may have been held up until both were there
+	select { // both may be there when who waits was held up
 	case <-c:
 		return true
 	default:
