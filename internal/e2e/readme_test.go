@@ -36,7 +36,7 @@ func block(t *testing.T, comment string) string {
 }
 
 // TestReadmeQuotes makes sure that what the README shows of a file is in it,
-// and that it shows no code that nothing runs.
+// that it shows no code that nothing runs, and names what of Debian is installed.
 func TestReadmeQuotes(t *testing.T) {
 	quotes := regexp.MustCompile("<!-- from (\\S+) -->\n```\\w*\n((?s:.*?))```\n").FindAllStringSubmatch(readme(t), -1)
 	for _, quote := range quotes {
@@ -53,6 +53,20 @@ func TestReadmeQuotes(t *testing.T) {
 	for _, target := range makes {
 		if out, err := exec.Command("make", "-C", root, "-n", target[1]).CombinedOutput(); err != nil {
 			t.Errorf("make %s: %v\n%s", target[1], err, out)
+		}
+	}
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, needs, _ := strings.Cut(string(makefile), "\nneed-supervisord:")
+	needed := regexp.MustCompile(`([a-z0-9-]+) '`).FindAllStringSubmatch(needs, -1)
+	if len(needed) < 10 {
+		t.Errorf("the Makefile needs %q", needed)
+	}
+	for _, debian := range needed {
+		if !strings.Contains(readme(t), "`"+debian[1]+"`") {
+			t.Errorf("the README does not say that %s is installed", debian[1])
 		}
 	}
 	const known = 7 // two of make, two logs, --once, history, go.mod
